@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/*
+ * The engine: moves a device, or keeps its state in a file.
+ *
+ * A source can always go back to RUNNING until it has sent COMMIT, and does so
+ * on every failure before that; after COMMIT it never does by itself. A
+ * destination runs only when it has seen COMMIT; on every failure before that
+ * it is reset.
+ */
+
+#ifndef VFMIG_MIGRATE_H
+#define VFMIG_MIGRATE_H
+
+#include <vfmig/device.h>
+#include <vfmig/memory.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** enum vfm_phase - of a migration, in this order on both sides */
+enum vfm_phase {
+	VFM_PHASE_SETUP,     /* handshake, identity */
+	VFM_PHASE_PRECOPY,   /* rounds while the source runs */
+	VFM_PHASE_STOP,	     /* arcs of the source up to STOP_COPY */
+	VFM_PHASE_STOP_COPY, /* what is left */
+	VFM_PHASE_LOAD,	     /* until the destination has proven the image */
+	VFM_PHASE_COMMIT,    /* until the destination runs */
+	VFM_PHASE_DONE,
+};
+#define VFM_NR_PHASES VFM_PHASE_DONE
+
+/** vfm_phase_name() - "setup", "precopy", "stop", "stop-copy", "load", "commit", "done". */
+const char *vfm_phase_name(enum vfm_phase phase);
+
+/** struct vfm_phase_report - time and bytes of one phase */
+struct vfm_phase_report {
+	uint64_t us;
+	uint64_t device_bytes;
+	uint64_t memory_bytes;
+};
+
+/**
+ * struct vfm_migration_report - what happened
+ * @phase: the phase reached; VFM_PHASE_DONE when it succeeded
+ * @committed: COMMIT was sent (source) or seen (destination)
+ * @state: of our device at the end, VFM_STATE_ERROR also if it cannot be asked
+ * @downtime_us: from the first arc that stops the source until RUNNING was heard
+ *	of (source); from COMMIT seen to RUNNING (destination)
+ */
+struct vfm_migration_report {
+	enum vfm_phase phase;
+	bool committed;
+	enum vfm_state state;
+	uint32_t rounds;
+	uint64_t state_bytes;
+	uint64_t memory_bytes;
+	uint64_t wire_bytes;
+	uint64_t downtime_us;
+	uint64_t total_us;
+	uint64_t bytes_per_second; /* measured in pre-copy */
+	struct vfm_phase_report phases[VFM_NR_PHASES];
+};
+
+/**
+ * struct vfm_migrate_opts - zero it, then fill in; VFM_MIGRATE_OPTS sets the defaults
+ * @size: sizeof(struct vfm_migrate_opts)
+ * @max_downtime_ms: the device is stopped only when the rest fits into this at the
+ *	rate measured; 0: no limit
+ * @max_rounds: rounds of pre-copy in which that must come true, or the migration
+ *	is refused with -EDQUOT and the device runs on
+ * @timeout_ms: longest silence of the other side
+ * @compress: zstd level, 0: none
+ * @cancel_fd: -1, or a descriptor (an eventfd) that cancels when readable: -ECANCELED
+ * @progress: called from the calling thread a few times a second, may be NULL
+ * @before_run: destination: called between COMMIT and RUNNING, may be NULL; the place to
+ *	wire what is not part of the device. Failing here leaves the device in STOP
+ */
+struct vfm_migrate_opts {
+	size_t size;
+	unsigned int max_downtime_ms;
+	unsigned int max_rounds;
+	unsigned int timeout_ms;
+	int compress;
+	int cancel_fd;
+	void (*progress)(void *user, const struct vfm_migration_report *now);
+	int (*before_run)(void *user, struct vfm_device *dev, struct vfm_err *err);
+	void *user;
+};
+
+#define VFM_MIGRATE_OPTS(...)                                                                      \
+	((struct vfm_migrate_opts){ .size = sizeof(struct vfm_migrate_opts),                       \
+				    .max_downtime_ms = 300,                                        \
+				    .max_rounds = 100,                                             \
+				    .timeout_ms = 30000,                                           \
+				    .cancel_fd = -1,                                               \
+				    __VA_ARGS__ })
+
+/**
+ * vfm_save() - write a device's state to a descriptor
+ *
+ * The device is stopped, saved, and runs again afterwards, whether this
+ * succeeds or not; one that was stopped before stays stopped.
+ */
+int vfm_save(struct vfm_device *dev, int fd, const struct vfm_migrate_opts *opts,
+	     struct vfm_migration_report *report, struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
+ * vfm_load() - read a device's state from a descriptor and run it
+ *
+ * The whole stream is proven and its identity compared before the device is
+ * touched; what cannot be read twice is spooled to a file without a name first.
+ * -ENOTUNIQ: an image of another device. A device that refuses the image after that is reset.
+ */
+int vfm_load(struct vfm_device *dev, int fd, const struct vfm_migrate_opts *opts,
+	     struct vfm_migration_report *report, struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
+ * vfm_migrate_send() - the source's half
+ * @dev: in RUNNING or STOP
+ * @mem: the device's DMA memory that travels with it, mapped already; NULL: none
+ * @fd: a connected stream socket, borrowed
+ *
+ * Success: the destination runs and @dev is in STOP. -EDQUOT: refused because of
+ * a limit. When @report->committed is set and the call failed, the destination
+ * may be running: @dev is left in STOP and must not be run by guess.
+ */
+int vfm_migrate_send(struct vfm_device *dev, struct vfm_memory *mem, int fd,
+		     const struct vfm_migrate_opts *opts, struct vfm_migration_report *report,
+		     struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
+ * vfm_migrate_receive() - the destination's half
+ * @dev: in RUNNING; what it was doing is lost
+ * @mem: ranges that the source's memory must fit, or an empty one: those ranges are
+ *	then added and mapped for @dev. NULL: a stream with memory is refused
+ *
+ * Success: @dev runs. On failure it has been reset, unless @report->committed.
+ */
+int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, int fd,
+			const struct vfm_migrate_opts *opts, struct vfm_migration_report *report,
+			struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
+ * vfm_migrate() - both halves from here, over a socket pair
+ *
+ * The destination's half has a thread of its own for the length of the call.
+ * @opts belongs to the source's half; the destination's uses its timeout and before_run.
+ */
+int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, struct vfm_device *dst,
+		struct vfm_memory *dst_mem, const struct vfm_migrate_opts *opts,
+		struct vfm_migration_report *report, struct vfm_err *err) VFM_MUST_CHECK;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

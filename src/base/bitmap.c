@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+#include "base/bitmap.h"
+
+#include "base/util.h"
+
+/* The @count (1 to 64) lowest bits. */
+static uint64_t low_bits(uint64_t count)
+{
+	return ~UINT64_C(0) >> (64 - count);
+}
+
+void vfm_bitmap_set_range(uint64_t *map, uint64_t first, uint64_t count)
+{
+	while (count) {
+		uint64_t at = first % 64;
+		uint64_t n = VFM_MIN(count, 64 - at);
+
+		map[first / 64] |= low_bits(n) << at;
+		first += n;
+		count -= n;
+	}
+}
+
+uint64_t vfm_bitmap_count(const uint64_t *map, uint64_t bits)
+{
+	uint64_t sum = 0;
+
+	for (uint64_t i = 0; i < bits / 64; i++)
+		sum += (uint64_t)__builtin_popcountll(map[i]);
+	if (bits % 64)
+		sum += (uint64_t)__builtin_popcountll(map[bits / 64] & low_bits(bits % 64));
+	return sum;
+}
+
+/* @flip: 0 to look for a set bit, all ones to look for a clear one. */
+static uint64_t next_bit(const uint64_t *map, uint64_t bits, uint64_t from, uint64_t flip)
+{
+	uint64_t word;
+
+	if (from >= bits)
+		return bits;
+	word = (map[from / 64] ^ flip) & (~UINT64_C(0) << (from % 64));
+	from -= from % 64;
+	while (!word) {
+		from += 64;
+		if (from >= bits)
+			return bits;
+		word = map[from / 64] ^ flip;
+	}
+	from += (uint64_t)__builtin_ctzll(word);
+	return VFM_MIN(from, bits);
+}
+
+uint64_t vfm_bitmap_next_set(const uint64_t *map, uint64_t bits, uint64_t from)
+{
+	return next_bit(map, bits, from, 0);
+}
+
+uint64_t vfm_bitmap_next_clear(const uint64_t *map, uint64_t bits, uint64_t from)
+{
+	return next_bit(map, bits, from, ~UINT64_C(0));
+}
+
+/* Take the bits [at, at + n) of one word. */
+static uint64_t take_bits(uint64_t *word, uint64_t at, uint64_t n)
+{
+	uint64_t mask = low_bits(n) << at;
+	uint64_t taken = *word & mask;
+
+	*word &= ~mask;
+	return taken >> at;
+}
+
+void vfm_bitmap_move(uint64_t *to, uint64_t to_first, uint64_t *from, uint64_t from_first,
+		     uint64_t count)
+{
+	while (count) {
+		uint64_t room = 64 - VFM_MAX(to_first % 64, from_first % 64);
+		uint64_t n = VFM_MIN(count, room);
+		uint64_t *source = &from[from_first / 64];
+
+		if (*source)
+			to[to_first / 64] |= take_bits(source, from_first % 64, n)
+					     << (to_first % 64);
+		to_first += n;
+		from_first += n;
+		count -= n;
+	}
+}

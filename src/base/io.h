@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/* Whole reads and writes on descriptors, with a limit on waiting. */
+
+#ifndef VFM_BASE_IO_H
+#define VFM_BASE_IO_H
+
+#include <stddef.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/**
+ * struct vfm_wait - how long to wait
+ * @timeout_ms: without any progress; 0: for ever
+ * @cancel_fd: readable: -ECANCELED; -1: none
+ */
+struct vfm_wait {
+	unsigned int timeout_ms;
+	int cancel_fd;
+};
+
+/** vfm_wait_fd() - until @fd has one of @events: 0, -ETIMEDOUT or -ECANCELED. */
+int vfm_wait_fd(int fd, short events, const struct vfm_wait *wait);
+
+/**
+ * vfm_read_full() - read until @len bytes are there or the end
+ *
+ * Return: bytes read, fewer than @len only at the end of the file; or an error.
+ */
+ssize_t vfm_read_full(int fd, void *buf, size_t len, const struct vfm_wait *wait);
+
+/** vfm_write_full() - write all of it: 0 or an error. Never raises SIGPIPE on a socket. */
+int vfm_write_full(int fd, const void *buf, size_t len, const struct vfm_wait *wait);
+
+/** vfm_writev_full() - the same for pieces; @iov is used up on the way. */
+int vfm_writev_full(int fd, struct iovec *iov, int nr_iov, const struct vfm_wait *wait);
+
+#endif

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/*
+ * A connection: bytes in, messages out, and back. It knows headers and
+ * descriptors and no command. Any split of the byte stream gives the same
+ * messages; a message that is too large is drained, not stored; framing that is
+ * broken ends the connection. Both ends of a socket may send at the same time,
+ * so whoever waits to send keeps receiving.
+ *
+ * The socket stays in blocking mode; calls that must not wait use MSG_DONTWAIT.
+ */
+
+#ifndef VFM_VFIO_USER_CONN_H
+#define VFM_VFIO_USER_CONN_H
+
+#include "base/io.h"
+#include "vfio_user/vfio_user.h"
+
+struct vfm_vu_conn;
+
+/**
+ * struct vfm_vu_msg - a message that was received
+ * @id, @command, @flags, @error: from the header
+ * @size: bytes of payload that the header announced
+ * @payload, @len: what was stored; fewer than @size when it was @oversize or
+ *	went into the sink. Valid until the next receive on this connection
+ * @oversize: larger than the limit; it was drained, @len is 0
+ * @fds, @nr_fds: owned by the message: vfm_vu_msg_close_fds() closes those that
+ *	nobody has taken (taken ones are set to -1). More than VFM_VU_MAX_FDS
+ *	are closed at once, and @fds_lost is set
+ */
+struct vfm_vu_msg {
+	uint16_t id;
+	uint16_t command;
+	uint32_t flags;
+	uint32_t error;
+	size_t size;
+	const uint8_t *payload;
+	size_t len;
+	bool oversize;
+	bool fds_lost;
+	int fds[VFM_VU_MAX_FDS];
+	unsigned int nr_fds;
+};
+
+void vfm_vu_msg_close_fds(struct vfm_vu_msg *msg);
+
+/**
+ * vfm_vu_conn_new() - over a connected stream socket
+ * @fd: taken on success
+ * @max_payload: of a message that is received; larger ones are drained. Memory
+ *	grows with the messages that really come, up to this
+ */
+int vfm_vu_conn_new(struct vfm_vu_conn **out, int fd, size_t max_payload,
+		    struct vfm_err *err) VFM_MUST_CHECK;
+void vfm_vu_conn_free(struct vfm_vu_conn *conn);
+int vfm_vu_conn_fd(const struct vfm_vu_conn *conn);
+
+/** vfm_vu_conn_set_limit() - a new @max_payload, after the negotiation. */
+void vfm_vu_conn_set_limit(struct vfm_vu_conn *conn, size_t max_payload);
+
+/**
+ * struct vfm_vu_out - a message to be sent
+ * @body, @nr_body: pieces of the payload, at most 6
+ * @fds: go with the first byte of the header; stay the caller's
+ */
+struct vfm_vu_out {
+	uint16_t id;
+	uint16_t command;
+	uint32_t flags;
+	uint32_t error;
+	const struct iovec *body;
+	int nr_body;
+	const int *fds;
+	unsigned int nr_fds;
+};
+
+/**
+ * vfm_vu_conn_send() - header and body in one sendmsg() where the socket takes it
+ * @wait: how long the peer may take; NULL: do not wait, what the socket does not
+ *	take is copied and sent by vfm_vu_conn_flush()
+ *
+ * While it waits, arriving bytes are received, so that two ends that send to
+ * each other cannot block each other. Never raises SIGPIPE.
+ * -ECONNRESET: the peer is gone; -ETIMEDOUT; -ECANCELED.
+ */
+int vfm_vu_conn_send(struct vfm_vu_conn *conn, const struct vfm_vu_out *out,
+		     const struct vfm_wait *wait, struct vfm_err *err) VFM_MUST_CHECK;
+
+/** vfm_vu_conn_flush() - send what is queued, without waiting. 1: all sent; 0: some is left. */
+int vfm_vu_conn_flush(struct vfm_vu_conn *conn, struct vfm_err *err) VFM_MUST_CHECK;
+
+/** vfm_vu_conn_queued() - whether something waits to be flushed (poll for POLLOUT). */
+bool vfm_vu_conn_queued(const struct vfm_vu_conn *conn);
+
+/**
+ * struct vfm_vu_sink - where the tail of an expected reply goes, without a copy
+ * @id: of the reply that is meant
+ * @skip: bytes of its payload that are stored as usual
+ * @buf, @room: where the rest goes; a longer reply is stored as usual altogether
+ * @got: set to the bytes put there
+ */
+struct vfm_vu_sink {
+	uint16_t id;
+	size_t skip;
+	void *buf;
+	size_t room;
+	size_t got;
+};
+
+/** vfm_vu_conn_set_sink() - for the next reply with that id; NULL takes it away. */
+void vfm_vu_conn_set_sink(struct vfm_vu_conn *conn, struct vfm_vu_sink *sink);
+
+/**
+ * vfm_vu_conn_recv() - the next message
+ * @wait: NULL: only what is there now
+ *
+ * Return: 1: a message; 0: none is complete now (only without @wait);
+ * -ENOTCONN: the peer has closed, between messages; -ECONNRESET: inside of one;
+ * -EPROTO: broken framing: a size below the header's, or a type that is neither
+ * command nor reply; -ETIMEDOUT; -ECANCELED. After an error the connection is of
+ * no use.
+ */
+int vfm_vu_conn_recv(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg,
+		     const struct vfm_wait *wait, struct vfm_err *err) VFM_MUST_CHECK;
+
+/** vfm_vu_conn_has_message() - whether a whole message is stored that recv would give at once. */
+bool vfm_vu_conn_has_message(const struct vfm_vu_conn *conn);
+
+#endif
