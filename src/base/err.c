@@ -37,7 +37,11 @@ VFM_API int vfm_fail(struct vfm_err *err, int code, const char *fmt, ...)
 
 static void append(char *text, const char *more)
 {
-	strncat(text, more, VFM_ERR_TEXT - 1 - strlen(text));
+	size_t used = strlen(text);
+	size_t n = VFM_MIN(strlen(more), VFM_ERR_TEXT - 1 - used);
+
+	memcpy(text + used, more, n);
+	text[used + n] = '\0';
 }
 
 VFM_API int vfm_fail_prefix(struct vfm_err *err, const char *fmt, ...)
