@@ -30,6 +30,14 @@ int vfm_wait_fd(int fd, short events, const struct vfm_wait *wait);
  */
 ssize_t vfm_read_full(int fd, void *buf, size_t len, const struct vfm_wait *wait);
 
+/**
+ * vfm_read_more() - the same, but keeps account, so that it can go on after a failure
+ * @done: bytes that @buf holds already; raised by what came, also when this fails
+ *
+ * Return: 0, and *@done < @len means the end of the file; or an error.
+ */
+int vfm_read_more(int fd, void *buf, size_t *done, size_t len, const struct vfm_wait *wait);
+
 /** vfm_write_full() - write all of it: 0 or an error. Never raises SIGPIPE on a socket. */
 int vfm_write_full(int fd, const void *buf, size_t len, const struct vfm_wait *wait);
 
