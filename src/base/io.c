@@ -28,6 +28,8 @@ int vfm_wait_fd(int fd, short events, const struct vfm_wait *wait)
 				 { .fd = wait->cancel_fd, .events = POLLIN } };
 	uint64_t end = vfm_now_ns() + (uint64_t)wait->timeout_ms * 1000000;
 
+	if (wait->fn)
+		return wait->fn(wait->user, fd, events);
 	for (;;) {
 		uint64_t now = vfm_now_ns();
 		int left_ms = -1;
@@ -49,7 +51,7 @@ int vfm_wait_fd(int fd, short events, const struct vfm_wait *wait)
 
 static bool may_wait_for_ever(const struct vfm_wait *wait)
 {
-	return !wait || (!wait->timeout_ms && wait->cancel_fd < 0);
+	return !wait || (!wait->timeout_ms && wait->cancel_fd < 0 && !wait->fn);
 }
 
 /* Before a transfer (ret = 0) or after one that failed with @failed. */

@@ -14,10 +14,15 @@
  * struct vfm_wait - how long to wait
  * @timeout_ms: without any progress; 0: for ever
  * @cancel_fd: readable: -ECANCELED; -1: none
+ * @fn: does the waiting instead, for whoever has other things to serve meanwhile; may be
+ *	NULL. Returns 0 when @fd has one of @events, else an error, which ends the transfer
+ * @user: for @fn
  */
 struct vfm_wait {
 	unsigned int timeout_ms;
 	int cancel_fd;
+	int (*fn)(void *user, int fd, short events);
+	void *user;
 };
 
 /** vfm_wait_fd() - until @fd has one of @events: 0, -ETIMEDOUT or -ECANCELED. */
