@@ -185,16 +185,16 @@ static void report_slowly(struct vfm_dirty_log *log, struct vfm_log_range *r,
 static void report_range(struct vfm_dirty_log *log, struct vfm_log_range *r,
 			 const struct report *rep, uint64_t from, uint64_t to)
 {
-	uint64_t whole;
+	uint64_t size = to - from + 1; /* a range ends before 2^64 */
+	uint64_t whole = 0;
 
-	if (rep->page_size == log->page_size && from % log->page_size == 0) {
-		whole = (to - from + 1) / log->page_size;
-		vfm_bitmap_move(rep->bitmap, (from - rep->iova) / rep->page_size, r->bitmap,
-				from / log->page_size - r->first, whole);
-		from += whole * log->page_size;
-		if (from > to || !from)
-			return;
-	}
+	if (rep->page_size == log->page_size && from % log->page_size == 0)
+		whole = size / log->page_size;
+	vfm_bitmap_move(rep->bitmap, (from - rep->iova) / rep->page_size, r->bitmap,
+			from / log->page_size - r->first, whole);
+	if (whole * log->page_size == size)
+		return;
+	from += whole * log->page_size;
 	report_slowly(log, r, rep, from, to);
 }
 
