@@ -39,6 +39,9 @@ enum vfm_stream_type {
 #define VFM_STREAM_CHUNK_END (1u << 1) /* DEVICE_DATA: a v1 transaction ends here */
 #define VFM_STREAM_ZSTD (1u << 2)      /* the payload is compressed */
 
+/** vfm_stream_type_name() - "DEVICE_DATA" and so on; "unknown" for types of others. */
+const char *vfm_stream_type_name(uint32_t type);
+
 /**
  * struct vfm_stream_record - one record, as the reader gives it
  * @type: enum vfm_stream_type, or an unknown one that is optional
@@ -105,12 +108,18 @@ struct vfm_stream_writer;
  * @compress: zstd level, 0: none
  * @timeout_ms: longest wait for the other end of a socket or pipe; 0: for ever
  * @cancel_fd: when readable, every wait ends with -ECANCELED; 0 or -1: none
+ * @wait: does every wait for the descriptor instead, so that others can be served
+ *	meanwhile; the two above are then its business. May be NULL. Returns 0 when
+ *	@fd has one of @events (poll's), or an error, which the stream call returns
+ * @user: for @wait
  */
 struct vfm_stream_opts {
 	size_t size;
 	int compress;
 	unsigned int timeout_ms;
 	int cancel_fd;
+	int (*wait)(void *user, int fd, short events);
+	void *user;
 };
 
 /** vfm_stream_writer_new() - over a descriptor, which is borrowed. Writes the header. */

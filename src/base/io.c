@@ -8,8 +8,8 @@
  *
  * What surprises: poll() says that a blocking descriptor takes something, not
  * that it takes all, and write() sleeps until all is taken. So a socket is
- * written to without waiting, and anything else but a regular file in pieces
- * that a pipe takes whole. The flag O_NONBLOCK would be shorter, but belongs to
+ * written to without waiting, and anything else but a regular file in what fits
+ * now, or in pieces that a pipe takes whole. The flag O_NONBLOCK would be shorter, but belongs to
  * everybody who shares the open file, a terminal for instance.
  */
 
@@ -43,6 +43,8 @@ int vfm_wait_fd(int fd, short events, const struct vfm_wait *wait)
 				 { .fd = wait->cancel_fd, .events = POLLIN } };
 	uint64_t end = vfm_now_ns() + (uint64_t)wait->timeout_ms * 1000000;
 
+	if (wait->fn)
+		return wait->fn(wait->user, fd, events);
 	for (;;) {
 		int left_ms = poll_time(wait, end);
 		int ret = poll(fds, 2, left_ms);
@@ -60,7 +62,7 @@ int vfm_wait_fd(int fd, short events, const struct vfm_wait *wait)
 
 static bool may_wait_for_ever(const struct vfm_wait *wait)
 {
-	return !wait || (!wait->timeout_ms && wait->cancel_fd < 0);
+	return !wait || (!wait->timeout_ms && wait->cancel_fd < 0 && !wait->fn);
 }
 
 /* Before a transfer (@failed = 0) or after one that failed with @failed. */
@@ -75,32 +77,39 @@ static int wait_turn(int fd, short events, const struct vfm_wait *wait, int fail
 	return vfm_wait_fd(fd, events, wait ? wait : &for_ever);
 }
 
-ssize_t vfm_read_full(int fd, void *buf, size_t len, const struct vfm_wait *wait)
+int vfm_read_more(int fd, void *buf, size_t *done, size_t len, const struct vfm_wait *wait)
 {
-	size_t done = 0;
 	int failed = 0;
 
-	while (done < len) {
+	while (*done < len) {
 		int ret = wait_turn(fd, POLLIN, wait, failed);
 		ssize_t n;
 
 		if (ret)
 			return ret;
-		n = read(fd, (uint8_t *)buf + done, len - done);
+		n = read(fd, (uint8_t *)buf + *done, len - *done);
 		failed = n < 0 ? errno : 0;
 		if (n == 0)
 			break;
 		if (n > 0)
-			done += (size_t)n;
+			*done += (size_t)n;
 	}
-	return (ssize_t)done;
+	return 0;
+}
+
+ssize_t vfm_read_full(int fd, void *buf, size_t len, const struct vfm_wait *wait)
+{
+	size_t done = 0;
+	int ret = vfm_read_more(fd, buf, &done, len, wait);
+
+	return ret ? ret : (ssize_t)done;
 }
 
 /* How a descriptor is written to. */
 enum sink {
 	SINK_SOCKET, /* sendmsg() */
 	SINK_WHOLE,  /* writev(): a file, or somebody who does not mind to wait */
-	SINK_PIECES, /* write() of at most PIPE_BUF: what poll() promises */
+	SINK_PIECES, /* what fits now, or at most PIPE_BUF: what poll() promises */
 };
 
 static int find_sink(int fd, const struct vfm_wait *wait, enum sink *sink)
@@ -118,6 +127,15 @@ static int find_sink(int fd, const struct vfm_wait *wait, enum sink *sink)
 	return 0;
 }
 
+static ssize_t write_piece(int fd, const struct iovec *iov, int nr_iov)
+{
+	ssize_t n = pwritev2(fd, iov, nr_iov, -1, RWF_NOWAIT);
+
+	if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == ESPIPE))
+		n = write(fd, iov->iov_base, VFM_MIN(iov->iov_len, PIPE_BUF));
+	return n;
+}
+
 /* A pipe without a reader raises SIGPIPE, and has no flag against it as sockets have. */
 static ssize_t write_quietly(int fd, enum sink sink, const struct iovec *iov, int nr_iov)
 {
@@ -131,7 +149,7 @@ static ssize_t write_quietly(int fd, enum sink sink, const struct iovec *iov, in
 	sigpending(&pending);
 	pthread_sigmask(SIG_BLOCK, &sigpipe, &old);
 	if (sink == SINK_PIECES)
-		n = write(fd, iov->iov_base, VFM_MIN(iov->iov_len, PIPE_BUF));
+		n = write_piece(fd, iov, nr_iov);
 	else
 		n = writev(fd, iov, nr_iov);
 	failed = errno;
