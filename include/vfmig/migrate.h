@@ -49,6 +49,8 @@ struct vfm_phase_report {
  * @state: of our device at the end, VFM_STATE_ERROR also if it cannot be asked
  * @downtime_us: from the first arc that stops the source until RUNNING was heard
  *	of (source); from COMMIT seen to RUNNING (destination)
+ * @bytes_per_second: measured while the source ran; 0: nothing was moved by then
+ * @all_dirty: there was no dirty log, or it failed: memory was sent whole, after the stop
  */
 struct vfm_migration_report {
 	enum vfm_phase phase;
@@ -60,7 +62,8 @@ struct vfm_migration_report {
 	uint64_t wire_bytes;
 	uint64_t downtime_us;
 	uint64_t total_us;
-	uint64_t bytes_per_second; /* measured in pre-copy */
+	uint64_t bytes_per_second;
+	bool all_dirty;
 	struct vfm_phase_report phases[VFM_NR_PHASES];
 };
 
@@ -70,8 +73,8 @@ struct vfm_migration_report {
  * @max_downtime_ms: the device is stopped only when the rest fits into this at the
  *	rate measured; 0: no limit
  * @max_rounds: rounds of pre-copy in which that must come true, or the migration
- *	is refused with -EDQUOT and the device runs on
- * @timeout_ms: longest silence of the other side
+ *	is refused with -EDQUOT and the device runs on; 0: 100
+ * @timeout_ms: longest silence of the other side; 0: for ever
  * @compress: zstd level, 0: none
  * @cancel_fd: -1, or a descriptor (an eventfd) that cancels when readable: -ECANCELED
  * @progress: called from the calling thread a few times a second, may be NULL
@@ -123,8 +126,12 @@ int vfm_load(struct vfm_device *dev, int fd, const struct vfm_migrate_opts *opts
  * @mem: the device's DMA memory that travels with it, mapped already; NULL: none
  * @fd: a connected stream socket, borrowed
  *
- * Success: the destination runs and @dev is in STOP. -EDQUOT: refused because of
- * a limit. When @report->committed is set and the call failed, the destination
+ * Success: the destination runs and @dev is in STOP. A device that was found in
+ * STOP stays in STOP at the destination, and has no downtime. -EDQUOT: refused
+ * because of a limit. Until COMMIT every failure puts @dev back into the state in
+ * which it was found; one that is in ERROR stays there, for the caller to reset.
+ * What other threads write into @mem meanwhile is not logged and may be lost.
+ * After a failure the connection is shut down for writing. When @report->committed is set and the call failed, the destination
  * may be running: @dev is left in STOP and must not be run by guess.
  */
 int vfm_migrate_send(struct vfm_device *dev, struct vfm_memory *mem, int fd,
@@ -137,7 +144,9 @@ int vfm_migrate_send(struct vfm_device *dev, struct vfm_memory *mem, int fd,
  * @mem: ranges that the source's memory must fit, or an empty one: those ranges are
  *	then added and mapped for @dev. NULL: a stream with memory is refused
  *
- * Success: @dev runs. On failure it has been reset, unless @report->committed.
+ * Success: @dev runs, or is in STOP if the source was. On failure it has been reset,
+ * unless @report->committed or nothing had been done to it, and ranges that were
+ * added are gone again.
  */
 int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, int fd,
 			const struct vfm_migrate_opts *opts, struct vfm_migration_report *report,
@@ -147,7 +156,8 @@ int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, int fd,
  * vfm_migrate() - both halves from here, over a socket pair
  *
  * The destination's half has a thread of its own for the length of the call.
- * @opts belongs to the source's half; the destination's uses its timeout and before_run.
+ * @opts belongs to the source's half; the destination's uses its timeout and
+ * before_run, which is called from that thread.
  */
 int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, struct vfm_device *dst,
 		struct vfm_memory *dst_mem, const struct vfm_migrate_opts *opts,

@@ -105,12 +105,18 @@ struct vfm_stream_writer;
  * @compress: zstd level, 0: none
  * @timeout_ms: longest wait for the other end of a socket or pipe; 0: for ever
  * @cancel_fd: when readable, every wait ends with -ECANCELED; 0 or -1: none
+ * @wait: does every wait for the descriptor instead, so that others can be served
+ *	meanwhile; the two above are then its business. May be NULL. Returns 0 when
+ *	@fd has one of @events (poll's), or an error, which the stream call returns
+ * @user: for @wait
  */
 struct vfm_stream_opts {
 	size_t size;
 	int compress;
 	unsigned int timeout_ms;
 	int cancel_fd;
+	int (*wait)(void *user, int fd, short events);
+	void *user;
 };
 
 /** vfm_stream_writer_new() - over a descriptor, which is borrowed. Writes the header. */

@@ -14,10 +14,15 @@
  * struct vfm_wait - how long to wait
  * @timeout_ms: without any progress; 0: for ever
  * @cancel_fd: readable: -ECANCELED; -1: none
+ * @fn: does the waiting instead, for whoever has other things to serve meanwhile; may be
+ *	NULL. Returns 0 when @fd has one of @events, else an error, which ends the transfer
+ * @user: for @fn
  */
 struct vfm_wait {
 	unsigned int timeout_ms;
 	int cancel_fd;
+	int (*fn)(void *user, int fd, short events);
+	void *user;
 };
 
 /** vfm_wait_fd() - until @fd has one of @events: 0, -ETIMEDOUT or -ECANCELED. */
@@ -29,6 +34,14 @@ int vfm_wait_fd(int fd, short events, const struct vfm_wait *wait);
  * Return: bytes read, fewer than @len only at the end of the file; or an error.
  */
 ssize_t vfm_read_full(int fd, void *buf, size_t len, const struct vfm_wait *wait);
+
+/**
+ * vfm_read_more() - the same, but keeps account, so that it can go on after a failure
+ * @done: bytes that @buf holds already; raised by what came, also when this fails
+ *
+ * Return: 0, and *@done < @len means the end of the file; or an error.
+ */
+int vfm_read_more(int fd, void *buf, size_t *done, size_t len, const struct vfm_wait *wait);
 
 /** vfm_write_full() - write all of it: 0 or an error. Never raises SIGPIPE on a socket. */
 int vfm_write_full(int fd, const void *buf, size_t len, const struct vfm_wait *wait);
