@@ -37,11 +37,11 @@ VFM_API int vfm_fail(struct vfm_err *err, int code, const char *fmt, ...)
 
 static void append(char *text, const char *more)
 {
-	size_t at = strlen(text);
-	size_t n = strnlen(more, VFM_ERR_TEXT - 1 - at);
+	size_t used = strlen(text);
+	size_t n = VFM_MIN(strlen(more), VFM_ERR_TEXT - 1 - used);
 
-	memcpy(text + at, more, n);
-	text[at + n] = '\0';
+	memcpy(text + used, more, n);
+	text[used + n] = '\0';
 }
 
 VFM_API int vfm_fail_prefix(struct vfm_err *err, const char *fmt, ...)
