@@ -144,7 +144,7 @@ int vfm_vu_conn_recv(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, const str
 int vfm_vu_conn_pin(struct vfm_vu_conn *conn, struct vfm_err *err) VFM_MUST_CHECK;
 void vfm_vu_conn_unpin(struct vfm_vu_conn *conn);
 
-/** vfm_vu_conn_has_message() - whether a whole message is stored that recv would give at once. */
+/** vfm_vu_conn_has_message() - whether recv has a message or an error without asking the socket. */
 bool vfm_vu_conn_has_message(const struct vfm_vu_conn *conn);
 
 #endif

@@ -405,7 +405,7 @@ static int receive_waiting(struct vfm_vu_conn *conn, const struct vfm_wait *wait
 {
 	int ret;
 
-	if (wait->cancel_fd < 0 && set_rcvtimeo(conn, wait->timeout_ms)) {
+	if (wait->cancel_fd < 0 && !wait->fn && set_rcvtimeo(conn, wait->timeout_ms)) {
 		ret = vfm_conn_receive(conn, 0);
 		if (ret || errno == EAGAIN)
 			return ret ? ret : -ETIMEDOUT;
@@ -423,7 +423,7 @@ static int receive_waiting(struct vfm_vu_conn *conn, const struct vfm_wait *wait
 
 bool vfm_vu_conn_has_message(const struct vfm_vu_conn *conn)
 {
-	return conn->rd < conn->scan;
+	return conn->rd < conn->scan || conn->broken;
 }
 
 /* The first of the whole messages. */
@@ -496,7 +496,7 @@ int vfm_vu_conn_recv(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, const str
 {
 	uint64_t end = 0;
 
-	for (bool more = false; !vfm_vu_conn_has_message(conn); more = true) {
+	for (bool more = false; conn->rd == conn->scan; more = true) {
 		int ret = conn->broken;
 
 		if (!ret && more && took_too_long(wait, &end))
