@@ -5,9 +5,62 @@
 
 #include <vfmig/vfmig.h>
 
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
 #include "base/util.h"
 
 VFM_API const char *vfm_version(void)
 {
 	return VFM_VERSION;
+}
+
+/* A provider opens what stands behind "scheme:". */
+static const struct {
+	const char *scheme;
+	int (*open)(struct vfm_device **out, const char *rest, struct vfm_err *err);
+} providers[] = {
+	{ NULL, NULL },
+};
+
+/* "a, b and a path to a driver" */
+static void list_providers(char *buf, size_t room)
+{
+	size_t used = 0;
+
+	buf[0] = '\0';
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(providers) && used < room; i++)
+		if (providers[i].scheme)
+			used += (size_t)snprintf(buf + used, room - used, "%s:..., ",
+						 providers[i].scheme);
+}
+
+/* "./driver.so" or "./driver.so,params": it is a path, because it has a slash. */
+static int open_object(struct vfm_device **out, const char *uri, struct vfm_err *err)
+{
+	const char *comma = strchr(uri, ',');
+	vfm_auto_free char *path = comma ? strndup(uri, (size_t)(comma - uri)) : strdup(uri);
+
+	if (!path)
+		return vfm_fail(err, -ENOMEM, "%s: no memory", uri);
+	return vfm_device_load_driver(out, path, comma ? comma + 1 : NULL, err);
+}
+
+VFM_API int vfm_open(struct vfm_device **out, const char *uri, struct vfm_err *err)
+{
+	char known[128];
+	size_t len = strcspn(uri, ":");
+
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(providers); i++)
+		if (providers[i].scheme && uri[len] == ':' && strlen(providers[i].scheme) == len &&
+		    !memcmp(providers[i].scheme, uri, len))
+			return providers[i].open(out, uri + len + 1, err);
+	if (memchr(uri, '/', strcspn(uri, ",")))
+		return open_object(out, uri, err);
+	list_providers(known, sizeof(known));
+	return vfm_fail(err, -EINVAL, "%s: not a device: there are %sand a path to a driver", uri,
+			known);
 }

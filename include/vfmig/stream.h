@@ -39,6 +39,9 @@ enum vfm_stream_type {
 #define VFM_STREAM_CHUNK_END (1u << 1) /* DEVICE_DATA: a v1 transaction ends here */
 #define VFM_STREAM_ZSTD (1u << 2)      /* the payload is compressed */
 
+/** vfm_stream_type_name() - "DEVICE_DATA" and so on; "unknown" for types of others. */
+const char *vfm_stream_type_name(uint32_t type);
+
 /**
  * struct vfm_stream_record - one record, as the reader gives it
  * @type: enum vfm_stream_type, or an unknown one that is optional

@@ -14,6 +14,7 @@
 #include <vfmig/memory.h>
 #include <vfmig/stream.h>
 #include <vfmig/migrate.h>
+#include <vfmig/sim.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -79,8 +79,7 @@ enum vfm_vu_command {
 #define VFM_VU_MAX_DMA_MAPS 65535u
 #define VFM_VU_MAX_VERSION_SIZE 4096u  /* of a VERSION message */
 #define VFM_VU_MAX_BITMAP (256u << 20) /* bytes of bitmap in one report */
-#define VFM_VU_SAFE_WRITE (32u << 10)  /* body that a peer which does not loop on recv takes whole \
-					*/
+#define VFM_VU_SAFE_WRITE (32u << 10)  /* body that a peer with a single recv() takes whole */
 
 /*
  * Extension "vfmig", version 1: features in a range that the kernel does not

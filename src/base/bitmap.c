@@ -73,9 +73,28 @@ static uint64_t take_bits(uint64_t *word, uint64_t at, uint64_t n)
 	return taken >> at;
 }
 
+/* The common case: both begin at a word. Most words of a dirty log are clear. */
+static void move_words(uint64_t *to, uint64_t *from, uint64_t words)
+{
+	for (uint64_t i = 0; i < words; i++) {
+		if (!from[i])
+			continue;
+		to[i] |= from[i];
+		from[i] = 0;
+	}
+}
+
 void vfm_bitmap_move(uint64_t *to, uint64_t to_first, uint64_t *from, uint64_t from_first,
 		     uint64_t count)
 {
+	if (to_first % 64 == 0 && from_first % 64 == 0) {
+		uint64_t words = count / 64;
+
+		move_words(to + to_first / 64, from + from_first / 64, words);
+		to_first += words * 64;
+		from_first += words * 64;
+		count -= words * 64;
+	}
 	while (count) {
 		uint64_t room = 64 - VFM_MAX(to_first % 64, from_first % 64);
 		uint64_t n = VFM_MIN(count, room);

@@ -45,7 +45,8 @@ static inline const uint8_t *vfm_read_bytes(struct vfm_reader *r, size_t len)
 		r->bad = true;
 		return NULL;
 	}
-	r->p += len;
+	if (len) /* an empty reader may have no address to add to */
+		r->p += len;
 	r->left -= len;
 	return p;
 }
@@ -112,7 +113,8 @@ static inline uint8_t *vfm_write_space(struct vfm_writer *w, size_t len)
 		w->bad = true;
 		return NULL;
 	}
-	w->p += len;
+	if (len)
+		w->p += len;
 	w->left -= len;
 	w->len += len;
 	return p;

@@ -9,6 +9,7 @@
 #ifndef VFM_BASE_CLEANUP_H
 #define VFM_BASE_CLEANUP_H
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -20,9 +21,12 @@ static inline void vfm_cleanup_free(void *p)
 /** vfm_close_fd() - close unless -1, and make it -1; keeps errno out of it. */
 static inline void vfm_close_fd(int *fd)
 {
+	int saved = errno;
+
 	if (*fd >= 0)
 		close(*fd);
 	*fd = -1;
+	errno = saved;
 }
 
 #define vfm_auto_free __attribute__((cleanup(vfm_cleanup_free)))

@@ -3,10 +3,14 @@
 
 /*
  * Waiting is done with poll() before each transfer when there is a limit on it
- * or a way to cancel, so that blocking descriptors obey too. A write to one of
- * those would wait inside the kernel for room for all of it, whatever poll()
- * said about the first byte: it is told not to. A transfer that moved something
- * starts the limit anew.
+ * or a way to cancel, so that blocking descriptors obey too. A transfer that
+ * moved something starts the limit anew.
+ *
+ * What surprises: poll() says that a blocking descriptor takes something, not
+ * that it takes all, and write() sleeps until all is taken. So a socket is
+ * written to without waiting, and anything else but a regular file in what fits
+ * now, or in pieces that a pipe takes whole. The flag O_NONBLOCK would be shorter, but belongs to
+ * everybody who shares the open file, a terminal for instance.
  */
 
 #include "base/io.h"
@@ -14,6 +18,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -21,6 +26,16 @@
 #include <unistd.h>
 
 #include "base/util.h"
+
+/* Milliseconds until @end, rounded up, as poll() wants them; -1 without a limit. */
+static int poll_time(const struct vfm_wait *wait, uint64_t end)
+{
+	uint64_t now = vfm_now_ns();
+
+	if (!wait->timeout_ms)
+		return -1;
+	return now < end ? (int)VFM_MIN((end - now + 999999) / 1000000, INT_MAX) : 0;
+}
 
 int vfm_wait_fd(int fd, short events, const struct vfm_wait *wait)
 {
@@ -31,20 +46,16 @@ int vfm_wait_fd(int fd, short events, const struct vfm_wait *wait)
 	if (wait->fn)
 		return wait->fn(wait->user, fd, events);
 	for (;;) {
-		uint64_t now = vfm_now_ns();
-		int left_ms = -1;
-		int ret;
+		int left_ms = poll_time(wait, end);
+		int ret = poll(fds, 2, left_ms);
 
-		if (wait->timeout_ms)
-			left_ms = now < end ? (int)((end - now + 999999) / 1000000) : 0;
-		ret = poll(fds, 2, left_ms);
 		if (ret < 0 && errno != EINTR)
 			return -errno;
 		if (ret > 0 && fds[1].revents)
 			return -ECANCELED;
 		if (ret > 0)
 			return 0;
-		if (ret == 0)
+		if (ret == 0 && left_ms < INT_MAX)
 			return -ETIMEDOUT;
 	}
 }
@@ -54,16 +65,14 @@ static bool may_wait_for_ever(const struct vfm_wait *wait)
 	return !wait || (!wait->timeout_ms && wait->cancel_fd < 0 && !wait->fn);
 }
 
-/* Before a transfer (ret = 0) or after one that failed with @failed. */
+/* Before a transfer (@failed = 0) or after one that failed with @failed. */
 static int wait_turn(int fd, short events, const struct vfm_wait *wait, int failed)
 {
 	static const struct vfm_wait for_ever = { .cancel_fd = -1 };
 
-	if (failed == EINTR)
-		return 0;
-	if (failed && failed != EAGAIN)
+	if (failed && failed != EAGAIN && failed != EINTR)
 		return -failed;
-	if (!failed && may_wait_for_ever(wait))
+	if (failed != EAGAIN && may_wait_for_ever(wait))
 		return 0;
 	return vfm_wait_fd(fd, events, wait ? wait : &for_ever);
 }
@@ -96,34 +105,72 @@ ssize_t vfm_read_full(int fd, void *buf, size_t len, const struct vfm_wait *wait
 	return ret ? ret : (ssize_t)done;
 }
 
-static bool is_pipe(int fd)
+/* How a descriptor is written to. */
+enum sink {
+	SINK_SOCKET, /* sendmsg() */
+	SINK_WHOLE,  /* writev(): a file, or somebody who does not mind to wait */
+	SINK_PIECES, /* what fits now, or at most PIPE_BUF: what poll() promises */
+};
+
+static int find_sink(int fd, const struct vfm_wait *wait, enum sink *sink)
 {
 	struct stat st;
 
-	return !fstat(fd, &st) && S_ISFIFO(st.st_mode);
+	if (fstat(fd, &st))
+		return -errno;
+	if (S_ISSOCK(st.st_mode))
+		*sink = SINK_SOCKET;
+	else if (S_ISREG(st.st_mode) || may_wait_for_ever(wait))
+		*sink = SINK_WHOLE;
+	else
+		*sink = SINK_PIECES;
+	return 0;
 }
 
-/* What fits into a pipe now; at least PIPE_BUF bytes do when poll() said so. */
-static ssize_t write_pipe(int fd, struct iovec *iov, int nr_iov)
+static ssize_t write_piece(int fd, const struct iovec *iov, int nr_iov)
 {
 	ssize_t n = pwritev2(fd, iov, nr_iov, -1, RWF_NOWAIT);
 
 	if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == ESPIPE))
-		n = write(fd, iov->iov_base, VFM_MIN(iov->iov_len, (size_t)PIPE_BUF));
+		n = write(fd, iov->iov_base, VFM_MIN(iov->iov_len, PIPE_BUF));
 	return n;
 }
 
-/* writev() that does not raise SIGPIPE where it can be helped. */
-static ssize_t write_some(int fd, struct iovec *iov, int nr_iov, bool limited)
+/* A pipe without a reader raises SIGPIPE, and has no flag against it as sockets have. */
+static ssize_t write_quietly(int fd, enum sink sink, const struct iovec *iov, int nr_iov)
 {
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)nr_iov };
-	ssize_t n = sendmsg(fd, &msg, MSG_NOSIGNAL | (limited ? MSG_DONTWAIT : 0));
+	const struct timespec now = { 0 };
+	sigset_t sigpipe, pending, old;
+	ssize_t n;
+	int failed;
 
-	if (n >= 0 || errno != ENOTSOCK)
-		return n;
-	if (limited && is_pipe(fd))
-		return write_pipe(fd, iov, nr_iov);
-	return writev(fd, iov, nr_iov);
+	sigemptyset(&sigpipe);
+	sigaddset(&sigpipe, SIGPIPE);
+	sigpending(&pending);
+	pthread_sigmask(SIG_BLOCK, &sigpipe, &old);
+	if (sink == SINK_PIECES)
+		n = write_piece(fd, iov, nr_iov);
+	else
+		n = writev(fd, iov, nr_iov);
+	failed = errno;
+	/* One that waited before is not ours to take. */
+	if (n < 0 && failed == EPIPE && !sigismember(&pending, SIGPIPE))
+		while (sigtimedwait(&sigpipe, NULL, &now) < 0 && errno == EINTR)
+			continue;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	errno = failed;
+	return n;
+}
+
+static ssize_t write_some(int fd, enum sink sink, struct iovec *iov, int nr_iov,
+			  const struct vfm_wait *wait)
+{
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)VFM_MIN(nr_iov, IOV_MAX) };
+	int flags = MSG_NOSIGNAL | (may_wait_for_ever(wait) ? 0 : MSG_DONTWAIT);
+
+	if (sink == SINK_SOCKET)
+		return sendmsg(fd, &msg, flags);
+	return write_quietly(fd, sink, iov, VFM_MIN(nr_iov, IOV_MAX));
 }
 
 static void advance(struct iovec **iov, int *nr_iov, size_t n)
@@ -141,17 +188,23 @@ static void advance(struct iovec **iov, int *nr_iov, size_t n)
 
 int vfm_writev_full(int fd, struct iovec *iov, int nr_iov, const struct vfm_wait *wait)
 {
+	enum sink sink = SINK_WHOLE;
 	int failed = 0;
+	int ret = find_sink(fd, wait, &sink);
 
+	if (ret)
+		return ret;
 	advance(&iov, &nr_iov, 0);
 	while (nr_iov) {
-		int ret = wait_turn(fd, POLLOUT, wait, failed);
 		ssize_t n;
 
+		ret = wait_turn(fd, POLLOUT, wait, failed);
 		if (ret)
 			return ret;
-		n = write_some(fd, iov, nr_iov, !may_wait_for_ever(wait));
+		n = write_some(fd, sink, iov, nr_iov, wait);
 		failed = n < 0 ? errno : 0;
+		if (n == 0)
+			return -EIO;
 		if (n > 0)
 			advance(&iov, &nr_iov, (size_t)n);
 	}

@@ -43,7 +43,7 @@ ssize_t vfm_read_full(int fd, void *buf, size_t len, const struct vfm_wait *wait
  */
 int vfm_read_more(int fd, void *buf, size_t *done, size_t len, const struct vfm_wait *wait);
 
-/** vfm_write_full() - write all of it: 0 or an error. Never raises SIGPIPE on a socket. */
+/** vfm_write_full() - write all of it: 0 or an error, -EPIPE among them. Never raises SIGPIPE. */
 int vfm_write_full(int fd, const void *buf, size_t len, const struct vfm_wait *wait);
 
 /** vfm_writev_full() - the same for pieces; @iov is used up on the way. */

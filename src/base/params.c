@@ -3,6 +3,7 @@
 
 #include "base/params.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -85,6 +86,16 @@ static const char *list_params(const struct vfm_param *table, char *buf, size_t 
 	return buf;
 }
 
+/* A bound in the form in which the parameter may be written. */
+static const char *format_bound(char *buf, size_t len, const struct vfm_param *p, uint64_t bound)
+{
+	if (p->type == VFM_PARAM_SIZE)
+		vfm_format_size(buf, len, bound);
+	else
+		snprintf(buf, len, "%" PRIu64, bound);
+	return buf;
+}
+
 static int set_number(const char *who, const struct vfm_param *p, const char *text,
 		      struct vfm_err *err)
 {
@@ -96,12 +107,10 @@ static int set_number(const char *who, const struct vfm_param *p, const char *te
 	if (ret)
 		return vfm_fail(err, -EINVAL, "%s: %s=%s is not a %s", who, p->name, text,
 				p->type == VFM_PARAM_SIZE ? "size such as 64M" : "number");
-	if (value < p->min || value > p->max) {
-		vfm_format_size(min, sizeof(min), p->min);
-		vfm_format_size(max, sizeof(max), p->max);
+	if (value < p->min || value > p->max)
 		return vfm_fail(err, -EINVAL, "%s: %s=%s is not between %s and %s", who, p->name,
-				text, min, max);
-	}
+				text, format_bound(min, sizeof(min), p, p->min),
+				format_bound(max, sizeof(max), p, p->max));
 	*(uint64_t *)p->value = value;
 	return 0;
 }
@@ -135,6 +144,7 @@ static int parse_one(const char *who, char *word, const struct vfm_param *table,
 	if (!equals || !equals[1])
 		return vfm_fail(err, -EINVAL, "%s: %s needs a value: %s=...", who, p->name,
 				p->name);
+	assert(p - table < 64);
 	bit = UINT64_C(1) << (p - table);
 	if (*seen & bit)
 		return vfm_fail(err, -EINVAL, "%s: %s stands twice", who, p->name);

@@ -18,7 +18,7 @@
  *
  * The contract of each member is that of the public call of the same name in
  * <vfmig/device.h>. A member that is NULL answers -ENOTTY with a text; close is
- * required. @err may be NULL everywhere. All of it runs in the caller's thread.
+ * required. @err is never NULL. All of it runs in the caller's thread.
  */
 struct vfm_device_ops {
 	void (*close)(struct vfm_device *dev);

@@ -24,7 +24,8 @@ struct vfm_vu_conn;
  * @id, @command, @flags, @error: from the header
  * @size: bytes of payload that the header announced
  * @payload, @len: what was stored; fewer than @size when it was @oversize or
- *	went into the sink. Valid until the next receive on this connection
+ *	went into the sink. Valid until the next receive on this connection, or
+ *	send that waits (see vfm_vu_conn_pin())
  * @oversize: larger than the limit; it was drained, @len is 0
  * @fds, @nr_fds: owned by the message: vfm_vu_msg_close_fds() closes those that
  *	nobody has taken (taken ones are set to -1). More than VFM_VU_MAX_FDS
@@ -64,6 +65,8 @@ void vfm_vu_conn_set_limit(struct vfm_vu_conn *conn, size_t max_payload);
  * struct vfm_vu_out - a message to be sent
  * @body, @nr_body: pieces of the payload, at most 6
  * @fds: go with the first byte of the header; stay the caller's
+ * @keep: what @body points to stays as it is until vfm_vu_conn_queued() is
+ *	false, so that it need not be copied
  */
 struct vfm_vu_out {
 	uint16_t id;
@@ -74,6 +77,7 @@ struct vfm_vu_out {
 	int nr_body;
 	const int *fds;
 	unsigned int nr_fds;
+	bool keep;
 };
 
 /**
@@ -109,7 +113,12 @@ struct vfm_vu_sink {
 	size_t got;
 };
 
-/** vfm_vu_conn_set_sink() - for the next reply with that id; NULL takes it away. */
+/**
+ * vfm_vu_conn_set_sink() - for the next reply with that id; NULL takes it away
+ *
+ * It is gone, too, once that reply was received. @buf may be written before it is
+ * known whose bytes they are; only @got of them mean anything.
+ */
 void vfm_vu_conn_set_sink(struct vfm_vu_conn *conn, struct vfm_vu_sink *sink);
 
 /**
@@ -122,8 +131,17 @@ void vfm_vu_conn_set_sink(struct vfm_vu_conn *conn, struct vfm_vu_sink *sink);
  * command nor reply; -ETIMEDOUT; -ECANCELED. After an error the connection is of
  * no use.
  */
-int vfm_vu_conn_recv(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg,
-		     const struct vfm_wait *wait, struct vfm_err *err) VFM_MUST_CHECK;
+int vfm_vu_conn_recv(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, const struct vfm_wait *wait,
+		     struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
+ * vfm_vu_conn_pin() - let the payload of the last message stay valid until vfm_vu_conn_unpin()
+ *
+ * For who must receive in the middle of handling a message. One at a time: while
+ * one is pinned, this does nothing, and later messages are valid as usual.
+ */
+int vfm_vu_conn_pin(struct vfm_vu_conn *conn, struct vfm_err *err) VFM_MUST_CHECK;
+void vfm_vu_conn_unpin(struct vfm_vu_conn *conn);
 
 /** vfm_vu_conn_has_message() - whether a whole message is stored that recv would give at once. */
 bool vfm_vu_conn_has_message(const struct vfm_vu_conn *conn);

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/*
+ * Benchmarks. A row measures what we do and, in the same run and in turns, a
+ * limit that nobody can beat on this machine; it prints the ratio of the best
+ * round of each. Absolute numbers drift from machine to machine and from hour to
+ * hour, ratios hardly.
+ */
+
+#ifndef VFM_BENCH_H
+#define VFM_BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <vfmig/vfmig.h>
+
+/** enum bench_unit - what a measurement is */
+enum bench_unit {
+	BENCH_SECONDS, /* of one operation; the ratio should be small */
+	BENCH_RATE,    /* bytes a second; the ratio should be large */
+};
+
+/**
+ * struct bench_row
+ * @name, @against: what is measured, and the limit
+ * @unit: of both
+ * @aim: the ratio that we want
+ * @setup: what both need; returns what they get
+ * @limit, @ours: one round; a negative value ends the row as failed
+ */
+struct bench_row {
+	const char *name;
+	const char *against;
+	enum bench_unit unit;
+	double aim;
+	void *(*setup)(void);
+	double (*limit)(void *ctx);
+	double (*ours)(void *ctx);
+	void (*teardown)(void *ctx);
+};
+
+extern const struct bench_row bench_vfio_user_rows[], bench_migrate_rows[];
+extern const size_t bench_nr_vfio_user_rows, bench_nr_migrate_rows;
+
+/** Bytes of one message where data is moved. */
+#define BENCH_MESSAGE (1u << 20)
+
+/* ---- helpers --------------------------------------------------------------- */
+
+/** bench_seconds() - monotonic. */
+double bench_seconds(void);
+
+/** bench_die() - the benchmark itself cannot go on. */
+void bench_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/** bench_ok() - die unless @ret is not negative. */
+void bench_ok(int ret, const struct vfm_err *err);
+
+/**
+ * bench_child() - run @body in another process, over a socket pair
+ * @socket: our end
+ * @tcp: a connection over loopback instead
+ *
+ * The child ends when @body returns, and with us.
+ */
+pid_t bench_child(int *socket, bool tcp, void (*body)(int socket, void *user), void *user);
+
+/** bench_reap() - close our end and wait for the child. */
+void bench_reap(pid_t child, int socket);
+
+/** bench_serve() - a child that serves @uri over vfio-user; returns a client of it. */
+struct vfm_device *bench_serve(const char *uri, pid_t *child);
+
+/* ---- limits ------------------------------------------------------------------ */
+
+/** bench_ping_pong() - seconds of one bare round trip of @bytes there and back. */
+double bench_ping_pong(size_t bytes, unsigned int times);
+
+/** bench_stream() - bytes a second that a bare socket carries in messages of BENCH_MESSAGE. */
+double bench_stream(bool tcp, uint64_t bytes);
+
+#endif

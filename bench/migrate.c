@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/* Rows about moving a device: each half in a process of its own, devices in process. */
+
+#include "bench.h"
+
+#include <stdlib.h>
+
+#include <vfmig/sim.h>
+
+#include "base/util.h"
+
+#define STATE "256M"
+#define STATE_BYTES (UINT64_C(256) << 20)
+#define URI "sim:dma,features=1,state=" STATE ",dirty=0,bar=64K"
+
+static double bare_tcp(void *user)
+{
+	(void)user;
+	return bench_stream(true, STATE_BYTES);
+}
+
+static void send_half(int socket, void *user)
+{
+	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+	struct vfm_migration_report report;
+	struct vfm_device *dev;
+	struct vfm_err err;
+
+	(void)user;
+	opts.max_downtime_ms = 0;
+	bench_ok(vfm_open(&dev, URI, &err), &err);
+	bench_ok(vfm_migrate_send(dev, NULL, socket, &opts, &report, &err), &err);
+	vfm_device_close(dev);
+}
+
+static void *destination(void)
+{
+	struct vfm_device *dev;
+	struct vfm_err err;
+
+	bench_ok(vfm_open(&dev, URI, &err), &err);
+	return dev;
+}
+
+static void close_destination(void *user)
+{
+	vfm_device_close(user);
+}
+
+/* The phase that carries all of it: from the first arc of the stop to LOADED. */
+static double migrate(void *user)
+{
+	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+	struct vfm_migration_report report;
+	struct vfm_err err;
+	int socket;
+	pid_t child = bench_child(&socket, true, send_half, NULL);
+	uint64_t us;
+
+	bench_ok(vfm_migrate_receive(user, NULL, socket, &opts, &report, &err), &err);
+	bench_reap(child, socket);
+	us = report.phases[VFM_PHASE_STOP_COPY].us + report.phases[VFM_PHASE_LOAD].us;
+	return (double)report.state_bytes * 1e6 / (double)us;
+}
+
+const struct bench_row bench_migrate_rows[] = {
+	{ "migrate over TCP, one channel", "bare TCP stream, loopback", BENCH_RATE, 0.9,
+	  destination, bare_tcp, migrate, close_destination },
+};
+const size_t bench_nr_migrate_rows = VFM_ARRAY_SIZE(bench_migrate_rows);
