@@ -194,8 +194,6 @@ int vfm_engine_unexpected(struct vfm_engine *e, const struct vfm_stream_record *
 /** vfm_engine_abort() - tell the peer what e->err says, if it can be told, and end our stream. */
 void vfm_engine_abort(struct vfm_engine *e);
 
-const char *vfm_engine_type_name(uint32_t type);
-
 /* ---- dirty.c: memory that leaves ----------------------------------------- */
 
 /** vfm_dirty_new() - all of e->mem is dirty. */

@@ -131,7 +131,7 @@ static int outside(struct vfm_engine *e, const struct vfm_stream_record *record,
 	return vfm_fail(&e->err, -EPROTO,
 			"%s at %" PRIu64 ": 0x%" PRIx64 " bytes at 0x%" PRIx64
 			" are not in the memory that was agreed on",
-			vfm_engine_type_name(record->type), record->offset, size, iova);
+			vfm_stream_type_name(record->type), record->offset, size, iova);
 }
 
 static int on_memory_data(struct vfm_engine *e, const struct vfm_stream_record *record)

@@ -30,28 +30,6 @@
 /* No wait is longer, so that progress is told. */
 #define TURN_MS 200
 
-static const char *const type_names[] = {
-	[VFM_STREAM_IDENTITY] = "IDENTITY",
-	[VFM_STREAM_MEMORY_MAP] = "MEMORY_MAP",
-	[VFM_STREAM_DEVICE_DATA] = "DEVICE_DATA",
-	[VFM_STREAM_MEMORY_DATA] = "MEMORY_DATA",
-	[VFM_STREAM_MEMORY_ZERO] = "MEMORY_ZERO",
-	[VFM_STREAM_PHASE] = "PHASE",
-	[VFM_STREAM_END] = "END",
-	[VFM_STREAM_COMMIT] = "COMMIT",
-	[VFM_STREAM_ABORT] = "ABORT",
-	[VFM_STREAM_READY] = "READY",
-	[VFM_STREAM_LOADED] = "LOADED",
-	[VFM_STREAM_RUNNING] = "RUNNING",
-};
-
-const char *vfm_engine_type_name(uint32_t type)
-{
-	if (type >= VFM_ARRAY_SIZE(type_names) || !type_names[type])
-		return "unknown";
-	return type_names[type];
-}
-
 /* ---- waiting ------------------------------------------------------------- */
 
 /* One poll, and what it brought but for @main: that is for the caller. */
@@ -194,7 +172,7 @@ int vfm_engine_read(struct vfm_engine *e, struct vfm_stream_record *record)
 int vfm_engine_unexpected(struct vfm_engine *e, const struct vfm_stream_record *record)
 {
 	return vfm_fail(&e->err, -EPROTO, "unexpected record %s (type %u) at %llu",
-			vfm_engine_type_name(record->type), record->type,
+			vfm_stream_type_name(record->type), record->type,
 			(unsigned long long)record->offset);
 }
 
