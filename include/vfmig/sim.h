@@ -126,6 +126,7 @@ enum vfm_sim_reg {
 #define VFM_SIM_IRQ_JOB (1u << 0)   /* a job ended: vector 0 */
 #define VFM_SIM_IRQ_RING (1u << 1)  /* RING_IRQ_EVERY: vector 1 */
 #define VFM_SIM_IRQ_ERROR (1u << 2) /* DMA failed: vector 2 */
+#define VFM_SIM_IRQ_TEST (1u << 3)  /* IRQ_TEST: the vector written there */
 
 enum vfm_sim_job {
 	VFM_SIM_JOB_FILL = 1,	  /* memory := vfm_sim_fill(JOB_SEED); seed 0: zeros */
