@@ -86,7 +86,7 @@ struct vfm_identity {
 	uint64_t data_size;
 };
 
-/** vfm_identity_get() - ask a device who it is. */
+/** vfm_identity_get() - ask a device who it is; what it cannot tell (-ENOTTY) is left out. */
 int vfm_identity_get(struct vfm_identity *id, struct vfm_device *dev,
 		     struct vfm_err *err) VFM_MUST_CHECK;
 
@@ -130,6 +130,9 @@ void vfm_stream_writer_free(struct vfm_stream_writer *w);
 /**
  * vfm_stream_write() - one record
  * @data, @size: the payload, at most VFM_STREAM_PAYLOAD_MAX bytes
+ *
+ * -EINVAL: such a record may not be written, or not here; nothing was. Any other
+ * failure breaks the stream for good.
  */
 int vfm_stream_write(struct vfm_stream_writer *w, uint32_t type, uint32_t flags, uint32_t device,
 		     const void *data, size_t size, struct vfm_err *err) VFM_MUST_CHECK;
@@ -163,7 +166,11 @@ void vfm_stream_reader_free(struct vfm_stream_reader *r);
  * Unknown optional records are skipped. -EBADMSG: damaged, with the offset;
  * -ENODATA: it ends in the middle or without its END; -ENOTSUP: a record or
  * version that must be understood and is not; the END record has been compared
- * with what was read when it is returned.
+ * with what was read when it is returned. No byte behind the record is taken from
+ * the descriptor. -ETIMEDOUT and -ECANCELED lose nothing, and the next call goes
+ * on; every other failure is final.
+ *
+ * From a regular file, nothing may follow END.
  *
  * Return: 1: a record; 0: the stream ended after its END, cleanly.
  */
@@ -203,7 +210,8 @@ struct vfm_stream_summary {
 
 /**
  * vfm_stream_scan() - read a whole stream and prove it
- * @each: called for every record, may be NULL; what it returns other than 0 ends the scan
+ * @each: called for every record, may be NULL; what it returns other than 0 ends the scan.
+ *	Optional records that are unknown are among them; their data is as it is stored
  *
  * @summary holds what was found so far when it fails, too.
  */
