@@ -94,12 +94,15 @@ void vfm_dirty_start(struct vfm_engine *e)
 	uint64_t page_size = VFM_MEMORY_PAGE;
 	struct vfm_dirty *d = e->dirty;
 
+	int ret;
+
 	for (size_t i = 0; i < d->count; i++)
 		ranges[i] = d->ranges[i].range;
-	if (vfm_device_start_log(e->dev, &page_size, ranges, d->count, NULL))
+	ret = vfm_device_start_log(e->dev, &page_size, ranges, d->count, NULL);
+	/* -EINVAL: perhaps somebody else's is running. After other failures it may be ours. */
+	d->running = ret != -ENOTTY && ret != -EINVAL;
+	if (ret)
 		lose(e);
-	else
-		d->running = true;
 }
 
 void vfm_dirty_report(struct vfm_engine *e)

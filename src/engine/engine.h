@@ -28,8 +28,13 @@
 /** Unit of ranges and of the dirty bitmap. */
 #define VFM_MEMORY_PAGE 4096u
 
-/** vfm_memory_clear() - remove all ranges; no device may have them mapped. */
-void vfm_memory_clear(struct vfm_memory *mem);
+/**
+ * vfm_memory_drop() - unmap all ranges from the device, if they are mapped, and remove them
+ *
+ * When it cannot be told to let go of one, all are kept: it may still write there.
+ */
+int vfm_memory_drop(struct vfm_memory *mem, struct vfm_device *dev,
+		    struct vfm_err *err) VFM_MUST_CHECK;
 
 /**
  * vfm_memory_find_data() - skip what was never written, without touching it
@@ -75,7 +80,7 @@ struct vfm_rate {
  * @armed: it was told what to do if we die
  * @sink: we are the destination, or load
  * @paused: the source was found in STOP (as the destination is told at the end)
- * @added: ranges of @mem were added and mapped by us
+ * @added: all ranges of @mem were added, and perhaps mapped, by us
  * @stay: a failure that must not reset the device
  * @stopped_ns: when the first arc that stops the source began, or COMMIT was seen
  */

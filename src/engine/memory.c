@@ -52,7 +52,7 @@ static void free_range(struct memory_range *r, uint64_t size)
 	free(r);
 }
 
-void vfm_memory_clear(struct vfm_memory *mem)
+static void clear(struct vfm_memory *mem)
 {
 	for (size_t i = 0; i < mem->map.count; i++)
 		free_range(mem->map.entries[i].data, mem->map.entries[i].size);
@@ -63,7 +63,7 @@ VFM_API void vfm_memory_free(struct vfm_memory *mem)
 {
 	if (!mem)
 		return;
-	vfm_memory_clear(mem);
+	clear(mem);
 	vfm_iova_map_free(&mem->map);
 	free(mem);
 }
@@ -197,29 +197,38 @@ VFM_API uint64_t vfm_memory_total(const struct vfm_memory *mem)
 	return total;
 }
 
+static int map_range(const struct vfm_iova_entry *entry, struct vfm_device *dev,
+		     struct vfm_err *err)
+{
+	const struct memory_range *r = entry->data;
+	struct vfm_dma_map map = { .iova = entry->iova,
+				   .size = entry->size,
+				   .flags = r->flags,
+				   .fd = r->fd,
+				   .fd_offset = r->fd_offset,
+				   .vaddr = r->vaddr };
+
+	return vfm_device_map_dma(dev, &map, err);
+}
+
+/*
+ * On failure the range that failed is unmapped, too: an answer that was lost on
+ * its way may have been a good one, and the memory is about to be freed.
+ */
 VFM_API int vfm_memory_map(struct vfm_memory *mem, struct vfm_device *dev, struct vfm_err *err)
 {
-	for (size_t i = 0; i < mem->map.count; i++) {
-		const struct vfm_iova_entry *entry = &mem->map.entries[i];
-		const struct memory_range *r = entry->data;
-		struct vfm_dma_map map = { .iova = entry->iova,
-					   .size = entry->size,
-					   .flags = r->flags,
-					   .fd = r->fd,
-					   .fd_offset = r->fd_offset,
-					   .vaddr = r->vaddr };
-		int ret = vfm_device_map_dma(dev, &map, err);
+	size_t done = 0;
+	int ret = 0;
 
-		if (!ret)
-			continue;
-		while (i-- > 0) {
-			entry = &mem->map.entries[i];
-			if (vfm_device_unmap_dma(dev, entry->iova, entry->size, NULL))
-				continue; /* nothing better can be done, and the cause is told */
-		}
-		return ret;
+	while (!ret && done < mem->map.count)
+		ret = map_range(&mem->map.entries[done++], dev, err);
+	while (ret && done-- > 0) {
+		const struct vfm_iova_entry *entry = &mem->map.entries[done];
+
+		if (vfm_device_unmap_dma(dev, entry->iova, entry->size, NULL))
+			continue; /* it was not mapped, or nothing can be done */
 	}
-	return 0;
+	return ret;
 }
 
 VFM_API int vfm_memory_unmap(struct vfm_memory *mem, struct vfm_device *dev, struct vfm_err *err)
@@ -237,6 +246,19 @@ VFM_API int vfm_memory_unmap(struct vfm_memory *mem, struct vfm_device *dev, str
 }
 
 /* ---- for the engine ------------------------------------------------------ */
+
+int vfm_memory_drop(struct vfm_memory *mem, struct vfm_device *dev, struct vfm_err *err)
+{
+	for (size_t i = 0; i < mem->map.count; i++) {
+		const struct vfm_iova_entry *entry = &mem->map.entries[i];
+		int ret = vfm_device_unmap_dma(dev, entry->iova, entry->size, err);
+
+		if (ret && ret != -ENOENT)
+			return ret;
+	}
+	clear(mem);
+	return 0;
+}
 
 /*
  * From @offset on, in bytes of the range: where data begins, and where it ends.

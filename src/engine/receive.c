@@ -72,18 +72,14 @@ static int add_memory(struct vfm_engine *e, const struct vfm_layout_map *map)
 {
 	int ret = check_total(e, map);
 
+	e->added = true;
 	for (size_t i = 0; !ret && i < map->count; i++) {
 		const struct vfm_range *range = &map->ranges[i].range;
 
 		ret = vfm_memory_add(e->mem, range->iova, range->size, map->ranges[i].flags,
 				     &e->err);
 	}
-	if (!ret)
-		ret = vfm_memory_map(e->mem, e->dev, &e->err);
-	if (ret)
-		vfm_memory_clear(e->mem);
-	e->added = !ret;
-	return ret;
+	return ret ? ret : vfm_memory_map(e->mem, e->dev, &e->err);
 }
 
 static int accept_memory(struct vfm_engine *e)
@@ -273,12 +269,8 @@ static void recover(struct vfm_engine *e)
 	vfm_engine_abort(e);
 	if (!e->report.committed)
 		vfm_sink_reset(e);
-	if (!e->report.committed && e->added) {
-		if (vfm_memory_unmap(e->mem, e->dev, &second))
-			vfm_engine_also(e, &second); /* the device may still reach it: it stays */
-		else
-			vfm_memory_clear(e->mem);
-	}
+	if (!e->report.committed && e->added && vfm_memory_drop(e->mem, e->dev, &second))
+		vfm_engine_also(e, &second);
 	if (vfm_engine_disarm(e, &second))
 		vfm_engine_also(e, &second);
 }

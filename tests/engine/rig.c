@@ -132,8 +132,8 @@ static void check_whole(struct rig *r, struct vfm_device *dev, struct vfm_memory
 		fail_msg("%s", err.msg);
 	/* It works on, from where it is. */
 	if (mem) {
-		assert_int_equal(vfm_sim_write(dev, VFM_SIM_REG_RING_CONTROL,
-					       VFM_SIM_RING_CONTINUE, NULL),
+		assert_int_equal(vfm_sim_write(dev, VFM_SIM_REG_RING_CONTROL, VFM_SIM_RING_CONTINUE,
+					       NULL),
 				 0);
 		rig_step(dev, 100, 3);
 		assert_int_equal(vfm_sim_stop_ring(dev, NULL), 0);

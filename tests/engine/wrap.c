@@ -25,15 +25,17 @@ static bool before(struct wrap *w, const char *call)
 		w->hook(w, call);
 	if (w->fault == WRAP_NONE || w->fault == WRAP_AFTER || !hit(w))
 		return false;
-	w->failed++;
+	if (!w->failed++)
+		w->failed_call = call;
 	return true;
 }
 
-static bool after(struct wrap *w, unsigned int call)
+static bool after(struct wrap *w, unsigned int nr, const char *call)
 {
-	if (w->fault != WRAP_AFTER || call != w->at)
+	if (w->fault != WRAP_AFTER || nr != w->at)
 		return false;
 	w->failed++;
+	w->failed_call = call;
 	return true;
 }
 
@@ -49,7 +51,7 @@ static bool after(struct wrap *w, unsigned int call)
 		if (before(w_, name))                                                              \
 			return vfm_fail(err, FAULT(w_), "%s: told to fail", name);                 \
 		ret_ = call;                                                                       \
-		if (after(w_, nr_))                                                                \
+		if (after(w_, nr_, name))                                                          \
 			return vfm_fail(err, FAULT(w_), "%s: told to fail when done", name);       \
 		return ret_;                                                                       \
 	} while (0)
@@ -75,8 +77,7 @@ static int w_get_region(struct vfm_device *dev, uint32_t index, struct vfm_regio
 static int w_read_region(struct vfm_device *dev, uint32_t index, uint64_t offset, void *buf,
 			 size_t len, struct vfm_err *err)
 {
-	PASS(dev, "read_region",
-	     vfm_device_read_region(INNER(dev), index, offset, buf, len, err));
+	PASS(dev, "read_region", vfm_device_read_region(INNER(dev), index, offset, buf, len, err));
 }
 
 static int w_write_region(struct vfm_device *dev, uint32_t index, uint64_t offset, const void *buf,
@@ -123,8 +124,7 @@ static ssize_t twist_end(struct wrap *w, ssize_t n)
 
 static ssize_t w_read_data(struct vfm_device *dev, void *buf, size_t len, struct vfm_err *err)
 {
-	PASS(dev, "read_data",
-	     twist_end(of(dev), vfm_device_read_data(INNER(dev), buf, len, err)));
+	PASS(dev, "read_data", twist_end(of(dev), vfm_device_read_data(INNER(dev), buf, len, err)));
 }
 
 static int w_write_data(struct vfm_device *dev, const void *buf, size_t len, struct vfm_err *err)

@@ -25,11 +25,12 @@ struct wrap {
 	unsigned int at;
 	unsigned int calls;
 	unsigned int failed;
-	int orphan; /* what was asked for last; -1: nothing */
+	const char *failed_call; /* the first */
+	int orphan;		 /* what was asked for last; -1: nothing */
 
 	/* lies */
-	bool no_log;		/* there is no dirty log */
-	bool no_info;		/* neither pre-copy info nor data size */
+	bool no_log;  /* there is no dirty log */
+	bool no_info; /* neither pre-copy info nor data size */
 	bool no_orphan;
 	unsigned int lose_report; /* this report (from 1) is taken and not told */
 	unsigned int fail_report; /* this one fails */
