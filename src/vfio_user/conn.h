@@ -123,7 +123,8 @@ void vfm_vu_conn_set_sink(struct vfm_vu_conn *conn, struct vfm_vu_sink *sink);
 
 /**
  * vfm_vu_conn_recv() - the next message
- * @wait: NULL: only what is there now
+ * @wait: NULL: only what is there now. Its limit holds for the first bytes, and then for
+ *	all of a message that has begun
  *
  * Return: 1: a message; 0: none is complete now (only without @wait);
  * -ENOTCONN: the peer has closed, between messages; -ECONNRESET: inside of one;

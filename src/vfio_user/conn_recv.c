@@ -480,12 +480,27 @@ static int recv_failed(int code, struct vfm_err *err)
 	}
 }
 
+/* A message that comes byte by byte must come to an end, too: @end is set when it has begun. */
+static bool took_too_long(const struct vfm_wait *wait, uint64_t *end)
+{
+	if (!wait || !wait->timeout_ms)
+		return false;
+	if (*end)
+		return vfm_now_ns() >= *end;
+	*end = vfm_now_ns() + (uint64_t)wait->timeout_ms * 1000000;
+	return false;
+}
+
 int vfm_vu_conn_recv(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, const struct vfm_wait *wait,
 		     struct vfm_err *err)
 {
-	while (conn->rd == conn->scan) {
+	uint64_t end = 0;
+
+	for (bool more = false; conn->rd == conn->scan; more = true) {
 		int ret = conn->broken;
 
+		if (!ret && more && took_too_long(wait, &end))
+			ret = -ETIMEDOUT;
 		if (!ret)
 			ret = wait ? receive_waiting(conn, wait)
 				   : vfm_conn_receive(conn, MSG_DONTWAIT);
