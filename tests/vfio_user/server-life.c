@@ -81,7 +81,8 @@ static void version_reply(void **state)
 		{ 0, 0, STANDARD, "\"write_multiple\":true", "vfmig" },
 		{ 0, 0, "{\"capabilities\":{\"max_data_xfer_size\":1073741824}}",
 		  "\"max_data_xfer_size\":16777216", "vfmig" },
-		{ 0, 0, "{\"capabilities\":{\"vfmig\":{\"version\":7}}}", "\"version\":1", "\"version\":7" },
+		{ 0, 0, "{\"capabilities\":{\"vfmig\":{\"version\":7}}}", "\"version\":1",
+		  "\"version\":7" },
 	};
 
 	for (size_t i = 0; i < VFM_ARRAY_SIZE(rows); i++) {
