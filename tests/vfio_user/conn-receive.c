@@ -452,7 +452,7 @@ static void run_sink(const struct sink_case *c)
 
 static void sinks(void **state)
 {
-	static const size_t payloads[] = { 0, 7, 8, 9, 30, 500, 8000 };
+	static const size_t payloads[] = { 0, 7, 8, 9, 30, 500, 3000 };
 	static const size_t steps[] = { 1, 13, 100000 };
 	struct sink_case c;
 	size_t i, k, n;
