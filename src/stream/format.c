@@ -357,5 +357,7 @@ int vfm_stream_get_opts(struct vfm_stream_opts *out, struct vfm_wait *wait,
 		memcpy(out, opts, size);
 	wait->timeout_ms = out->timeout_ms;
 	wait->cancel_fd = out->cancel_fd > 0 ? out->cancel_fd : -1;
+	wait->fn = out->wait;
+	wait->user = out->user;
 	return 0;
 }
