@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/*
+ * Memory that leaves: which pages have to be sent, and sending them.
+ *
+ * The device's log is read and cleared in one step, so what it gave is kept in a
+ * bitmap of our own until the pages are sent. A page is read after the report
+ * that named it: a write in between is logged again, and the page sent again.
+ * That is also why content may be torn while the device runs, and why pages are
+ * copied before the stream computes a checksum of them.
+ *
+ * A log that cannot be started or read makes every page dirty from then on. A
+ * device gets one report for each range that is mapped, never for a part: real
+ * devices refuse parts.
+ */
+
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bitmap.h"
+#include "base/bytes.h"
+#include "base/util.h"
+
+/* Pages in one record: with the address in front they fill it, but for the last page's worth. */
+#define BATCH_PAGES ((VFM_STREAM_PAYLOAD_MAX - 8) / VFM_MEMORY_PAGE)
+
+/* So many pages are looked at before the device and the peer are. */
+#define SERVICE_PAGES 4096
+
+struct dirty_range {
+	struct vfm_range range;
+	uint64_t pages;
+	uint64_t *bits;
+};
+
+struct vfm_dirty {
+	bool running; /* the log is ours to stop */
+	bool lost;    /* and cannot be relied on */
+	size_t count;
+	struct dirty_range ranges[];
+};
+
+static void set_all(struct vfm_dirty *d)
+{
+	for (size_t i = 0; i < d->count; i++)
+		vfm_bitmap_set_range(d->ranges[i].bits, 0, d->ranges[i].pages);
+}
+
+int vfm_dirty_new(struct vfm_engine *e)
+{
+	size_t count = vfm_memory_count(e->mem);
+	struct vfm_dirty *d = calloc(1, sizeof(*d) + count * sizeof(d->ranges[0]));
+
+	if (!d)
+		return vfm_fail(&e->err, -ENOMEM, "dirty bitmap: no memory");
+	e->dirty = d;
+	d->count = count;
+	for (size_t i = 0; i < count; i++) {
+		struct dirty_range *r = &d->ranges[i];
+
+		r->range = vfm_memory_get(e->mem, i, NULL);
+		r->pages = r->range.size / VFM_MEMORY_PAGE;
+		r->bits = calloc(vfm_bitmap_words(r->pages), sizeof(*r->bits));
+		if (!r->bits)
+			return vfm_fail(&e->err, -ENOMEM, "dirty bitmap: no memory");
+	}
+	set_all(d);
+	return 0;
+}
+
+void vfm_dirty_free(struct vfm_dirty *d)
+{
+	if (!d)
+		return;
+	for (size_t i = 0; i < d->count; i++)
+		free(d->ranges[i].bits);
+	free(d);
+}
+
+static void lose(struct vfm_engine *e)
+{
+	e->dirty->lost = true;
+	e->report.all_dirty = true;
+	set_all(e->dirty);
+}
+
+void vfm_dirty_start(struct vfm_engine *e)
+{
+	struct vfm_range ranges[VFM_MAX_LOG_RANGES];
+	uint64_t page_size = VFM_MEMORY_PAGE;
+	struct vfm_dirty *d = e->dirty;
+
+	int ret;
+
+	for (size_t i = 0; i < d->count; i++)
+		ranges[i] = d->ranges[i].range;
+	ret = vfm_device_start_log(e->dev, &page_size, ranges, d->count, NULL);
+	/* -EINVAL: perhaps somebody else's is running. After other failures it may be ours. */
+	d->running = ret != -ENOTTY && ret != -EINVAL;
+	if (ret)
+		lose(e);
+}
+
+void vfm_dirty_report(struct vfm_engine *e)
+{
+	struct vfm_dirty *d = e->dirty;
+
+	if (d->lost)
+		set_all(d);
+	for (size_t i = 0; i < d->count && d->running && !d->lost; i++) {
+		const struct dirty_range *r = &d->ranges[i];
+
+		if (vfm_device_report_log(e->dev, r->range.iova, r->range.size, VFM_MEMORY_PAGE,
+					  r->bits, NULL))
+			lose(e);
+	}
+}
+
+uint64_t vfm_dirty_bytes(const struct vfm_engine *e)
+{
+	const struct vfm_dirty *d = e->dirty;
+	uint64_t pages = 0;
+
+	for (size_t i = 0; d && i < d->count; i++)
+		pages += vfm_bitmap_count(d->ranges[i].bits, d->ranges[i].pages);
+	return pages * VFM_MEMORY_PAGE;
+}
+
+void vfm_dirty_stop(struct vfm_engine *e)
+{
+	if (!e->dirty || !e->dirty->running)
+		return;
+	e->dirty->running = false;
+	if (vfm_device_stop_log(e->dev, NULL))
+		return; /* it costs a device that goes on logging, and nothing else */
+}
+
+/* ---- sending ------------------------------------------------------------- */
+
+/* Pages of range number @n that go out together; @end is behind what is known of its holes. */
+struct batch {
+	struct vfm_engine *e;
+	size_t n;
+	struct dirty_range *r;
+	uint64_t first;
+	uint64_t count;
+	bool zero;
+	uint64_t data_end;
+	uint64_t looked;
+};
+
+static int put_zeros(struct batch *b, uint64_t iova, uint64_t size)
+{
+	uint8_t buf[16];
+	struct vfm_writer w = vfm_writer_of(buf, sizeof(buf));
+
+	vfm_write_le64(&w, iova);
+	vfm_write_le64(&w, size);
+	return vfm_engine_write(b->e, VFM_STREAM_MEMORY_ZERO, buf, sizeof(buf));
+}
+
+static int put_data(struct batch *b, uint64_t iova, uint64_t size)
+{
+	struct vfm_writer w = vfm_writer_of(vfm_stream_buffer(b->e->out), VFM_STREAM_PAYLOAD_MAX);
+
+	vfm_write_le64(&w, iova);
+	vfm_write_bytes(&w, vfm_memory_at(b->e->mem, iova, size), (size_t)size);
+	return vfm_engine_write(b->e, VFM_STREAM_MEMORY_DATA, w.p - w.len, w.len);
+}
+
+static int flush(struct batch *b)
+{
+	uint64_t iova = b->r->range.iova + b->first * VFM_MEMORY_PAGE;
+	uint64_t size = b->count * VFM_MEMORY_PAGE;
+	uint64_t start = vfm_now_ns();
+	int ret;
+
+	if (!b->count)
+		return 0;
+	ret = b->zero ? put_zeros(b, iova, size) : put_data(b, iova, size);
+	if (ret)
+		return ret;
+	vfm_engine_count(b->e, 0, size, b->zero ? 0 : vfm_now_ns() - start);
+	for (uint64_t i = 0; i < b->count; i++)
+		vfm_bitmap_clear(b->r->bits, b->first + i);
+	b->count = 0;
+	b->looked = 0;
+	return 0;
+}
+
+static int add(struct batch *b, uint64_t page, uint64_t count, bool zero)
+{
+	int ret = 0;
+
+	if (b->count &&
+	    (b->zero != zero || b->first + b->count != page || (!zero && b->count >= BATCH_PAGES)))
+		ret = flush(b);
+	if (!b->count) {
+		b->first = page;
+		b->zero = zero;
+	}
+	b->count += count;
+	b->looked++;
+	if (!ret && b->looked % SERVICE_PAGES == 0)
+		ret = vfm_engine_service(b->e);
+	return ret;
+}
+
+static bool is_zero(const uint8_t *page)
+{
+	uint64_t first;
+
+	memcpy(&first, page, sizeof(first));
+	return !first && !memcmp(page, page + sizeof(first), VFM_MEMORY_PAGE - sizeof(first));
+}
+
+/* Pages [at, end) are dirty. What was never written is not touched: reading would allocate it. */
+static int add_run(struct batch *b, uint64_t at, uint64_t end)
+{
+	const uint8_t *base = vfm_memory_at(b->e->mem, b->r->range.iova, b->r->range.size);
+	int ret = 0;
+
+	while (!ret && at < end) {
+		uint64_t begin = at * VFM_MEMORY_PAGE;
+
+		if (begin >= b->data_end)
+			vfm_memory_find_data(b->e->mem, b->n, begin, &begin, &b->data_end);
+		begin = VFM_MIN(begin / VFM_MEMORY_PAGE, end);
+		if (begin > at) {
+			ret = add(b, at, begin - at, true);
+			at = begin;
+			continue;
+		}
+		ret = add(b, at, 1, is_zero(base + at * VFM_MEMORY_PAGE));
+		at++;
+	}
+	return ret;
+}
+
+static int send_range(struct vfm_engine *e, size_t n)
+{
+	struct batch b = { .e = e, .n = n, .r = &e->dirty->ranges[n] };
+	uint64_t pages = b.r->pages;
+	uint64_t at = vfm_bitmap_next_set(b.r->bits, pages, 0);
+
+	while (at < pages) {
+		uint64_t end = vfm_bitmap_next_clear(b.r->bits, pages, at);
+		int ret = add_run(&b, at, end);
+
+		if (ret)
+			return ret;
+		at = vfm_bitmap_next_set(b.r->bits, pages, end);
+	}
+	return flush(&b);
+}
+
+int vfm_dirty_send(struct vfm_engine *e)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < e->dirty->count; i++)
+		ret = send_range(e, i);
+	return ret;
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/*
+ * Runs a row of stages and keeps the account: phases, times, bytes, rate, the
+ * first error. What a stage does is not known here, nor how it waits.
+ */
+
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+
+/* Progress is reported that often, and at every change of phase. */
+#define PROGRESS_NS 250000000u
+
+#define DEFAULT_ROUNDS 100
+
+static const char *const phase_names[] = {
+	[VFM_PHASE_SETUP] = "setup", [VFM_PHASE_PRECOPY] = "precopy",
+	[VFM_PHASE_STOP] = "stop",   [VFM_PHASE_STOP_COPY] = "stop-copy",
+	[VFM_PHASE_LOAD] = "load",   [VFM_PHASE_COMMIT] = "commit",
+	[VFM_PHASE_DONE] = "done",
+};
+
+VFM_API const char *vfm_phase_name(enum vfm_phase phase)
+{
+	return (size_t)phase < VFM_ARRAY_SIZE(phase_names) ? phase_names[phase] : "invalid";
+}
+
+/* Options of an older caller are shorter; what a newer one has more must be zero. */
+int vfm_engine_opts(struct vfm_migrate_opts *out, const struct vfm_migrate_opts *opts,
+		    struct vfm_err *err)
+{
+	const uint8_t *bytes = (const uint8_t *)opts;
+
+	*out = VFM_MIGRATE_OPTS();
+	if (!opts)
+		return 0;
+	if (opts->size < sizeof(opts->size))
+		return vfm_fail(err, -EINVAL, "options without a size");
+	for (size_t i = sizeof(*opts); i < opts->size; i++)
+		if (bytes[i])
+			return vfm_fail(err, -EINVAL, "options of a later version");
+	memcpy(out, opts, VFM_MIN(opts->size, sizeof(*opts)));
+	if (!out->max_rounds)
+		out->max_rounds = DEFAULT_ROUNDS;
+	return 0;
+}
+
+int vfm_engine_init(struct vfm_engine *e, struct vfm_device *dev, struct vfm_memory *mem, int fd,
+		    const struct vfm_migrate_opts *opts)
+{
+	*e = (struct vfm_engine){ .dev = dev, .fd = fd };
+	e->mem = mem && vfm_memory_count(mem) ? mem : NULL;
+	e->began_ns = e->phase_ns = e->progress_ns = vfm_now_ns();
+	return vfm_engine_opts(&e->opts, opts, &e->err);
+}
+
+static void update_times(struct vfm_engine *e)
+{
+	uint64_t now = vfm_now_ns();
+
+	if (e->report.phase < VFM_NR_PHASES)
+		e->report.phases[e->report.phase].us += (now - e->phase_ns) / 1000;
+	e->phase_ns = now;
+	e->report.total_us = (now - e->began_ns) / 1000;
+	if (e->out && !e->sink)
+		e->report.wire_bytes = vfm_stream_written(e->out);
+}
+
+static void tell_progress(struct vfm_engine *e)
+{
+	e->progress_ns = vfm_now_ns();
+	if (e->opts.progress)
+		e->opts.progress(e->opts.user, &e->report);
+}
+
+void vfm_engine_enter(struct vfm_engine *e, enum vfm_phase phase)
+{
+	update_times(e);
+	e->report.phase = phase;
+	tell_progress(e);
+}
+
+void vfm_engine_tick(struct vfm_engine *e)
+{
+	if (vfm_now_ns() - e->progress_ns < PROGRESS_NS)
+		return;
+	update_times(e);
+	tell_progress(e);
+}
+
+void vfm_engine_count(struct vfm_engine *e, uint64_t device_bytes, uint64_t memory_bytes,
+		      uint64_t ns)
+{
+	struct vfm_phase_report *phase = &e->report.phases[e->report.phase];
+
+	e->report.state_bytes += device_bytes;
+	e->report.memory_bytes += memory_bytes;
+	phase->device_bytes += device_bytes;
+	phase->memory_bytes += memory_bytes;
+	if (!ns)
+		return;
+	e->rate.bytes += (double)(device_bytes + memory_bytes);
+	e->rate.ns += (double)ns;
+}
+
+int vfm_engine_run(struct vfm_engine *e, const struct vfm_stage *stages, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		int ret;
+
+		vfm_engine_enter(e, stages[i].phase);
+		ret = stages[i].run(e);
+		if (ret) {
+			e->err.code = ret;
+			vfm_fail_prefix(&e->err, "%s", stages[i].name);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+void vfm_engine_also(struct vfm_engine *e, const struct vfm_err *second)
+{
+	size_t len = strlen(e->err.msg);
+
+	snprintf(e->err.msg + len, sizeof(e->err.msg) - len, "; %s", second->msg);
+}
+
+int vfm_engine_origin(struct vfm_engine *e)
+{
+	int ret = vfm_device_get_migration(e->dev, &e->migration, &e->err);
+
+	if (!ret)
+		ret = vfm_device_get_state(e->dev, &e->origin, &e->err);
+	if (ret)
+		return ret;
+	if (e->origin == VFM_STATE_RUNNING || e->origin == VFM_STATE_STOP)
+		return 0;
+	return vfm_fail(&e->err, -EINVAL, "%s is in %s, and must be in RUNNING or STOP",
+			vfm_device_uri(e->dev), vfm_state_name(e->origin));
+}
+
+int vfm_engine_arm(struct vfm_engine *e, enum vfm_orphan orphan)
+{
+	int ret = vfm_device_set_orphan(e->dev, orphan, &e->err);
+
+	if (!ret)
+		e->armed = true;
+	return ret == -ENOTTY ? 0 : ret;
+}
+
+int vfm_engine_disarm(struct vfm_engine *e, struct vfm_err *err)
+{
+	int ret;
+
+	if (!e->armed)
+		return 0;
+	ret = vfm_device_set_orphan(e->dev, VFM_ORPHAN_KEEP, err);
+	if (!ret)
+		e->armed = false;
+	return ret;
+}
+
+int vfm_engine_finish(struct vfm_engine *e, int ret, struct vfm_migration_report *report,
+		      struct vfm_err *err)
+{
+	if (!ret)
+		vfm_engine_enter(e, VFM_PHASE_DONE);
+	update_times(e);
+	if (vfm_device_get_state(e->dev, &e->report.state, NULL))
+		e->report.state = VFM_STATE_ERROR;
+	vfm_dirty_stop(e);
+	vfm_dirty_free(e->dirty);
+	vfm_stream_writer_free(e->out);
+	vfm_stream_reader_free(e->in);
+	if (report)
+		*report = e->report;
+	if (ret && err) {
+		*err = e->err;
+		err->code = ret;
+	}
+	return ret;
+}

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/*
+ * What the files of this folder share. A migration, a save and a load are each
+ * a row of stages that work on one struct vfm_engine: a device, a descriptor
+ * and, on the wire, a peer. engine.c runs the rows and waits; the other files
+ * are the stages.
+ *
+ * On the wire there are two streams over one socket: forward, from the source
+ * (IDENTITY, MEMORY_MAP, data, END, COMMIT, ABORT), and reverse, from the
+ * destination (READY, LOADED, RUNNING, ABORT). MEMORY_MAP is always there, if
+ * only to say that there is no memory.
+ */
+
+#ifndef VFM_ENGINE_ENGINE_H
+#define VFM_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vfmig/migrate.h>
+#include <vfmig/stream.h>
+
+/* ---- memory.c ------------------------------------------------------------ */
+
+/** Unit of ranges and of the dirty bitmap. */
+#define VFM_MEMORY_PAGE 4096u
+
+/**
+ * vfm_memory_drop() - unmap all ranges from the device, if they are mapped, and remove them
+ *
+ * When it cannot be told to let go of one, all are kept: it may still write there.
+ */
+int vfm_memory_drop(struct vfm_memory *mem, struct vfm_device *dev,
+		    struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
+ * vfm_memory_find_data() - skip what was never written, without touching it
+ * @offset: in range number @n
+ * @begin, @end: the next data at or after @offset; both the range's size when there is none
+ */
+void vfm_memory_find_data(const struct vfm_memory *mem, size_t n, uint64_t offset, uint64_t *begin,
+			  uint64_t *end);
+
+/** vfm_memory_zero() - make a part zero, which vfm_memory_at() knows. Leaves holes holes. */
+void vfm_memory_zero(struct vfm_memory *mem, uint64_t iova, uint64_t size);
+
+/* ---- engine.c ------------------------------------------------------------ */
+
+struct vfm_dirty;
+struct vfm_engine;
+
+/** struct vfm_stage - a step; the name stands in front of its errors */
+struct vfm_stage {
+	enum vfm_phase phase;
+	const char *name;
+	int (*run)(struct vfm_engine *e);
+};
+
+/** struct vfm_rate - payload that was moved and the time it took, older rounds fading */
+struct vfm_rate {
+	double bytes;
+	double ns;
+};
+
+/**
+ * struct vfm_engine - one end of a migration, a save or a load
+ * @peer: who is at the other end of @fd, "source" or "destination"; NULL: a file
+ * @err: the first cause of a failure
+ * @cause: why a wait ended, when the stream's call that waited can only tell that it did
+ * @listen: the peer may only complain while we send, so look for that
+ * @deaf: too late to cancel
+ * @told: the peer need not be told of the failure: it told us, or cannot hear
+ * @torn: the outgoing stream failed inside a record, so nothing can follow
+ * @closing: all is lost but the connection: wait for nothing else, and not for long
+ * @origin: state in which our device was found
+ * @touched: our device left it, or is about to
+ * @armed: it was told what to do if we die
+ * @sink: we are the destination, or load
+ * @paused: the source was found in STOP (as the destination is told at the end)
+ * @added: all ranges of @mem were added, and perhaps mapped, by us
+ * @stay: a failure that must not reset the device
+ * @stopped_ns: when the first arc that stops the source began, or COMMIT was seen
+ */
+struct vfm_engine {
+	struct vfm_device *dev;
+	struct vfm_memory *mem;
+	int fd;
+	const char *peer;
+	struct vfm_migrate_opts opts;
+	struct vfm_migration_report report;
+
+	struct vfm_stream_writer *out;
+	struct vfm_stream_reader *in;
+	struct vfm_err err;
+	struct vfm_err cause;
+	bool listen;
+	bool deaf;
+	bool told;
+	bool torn;
+	bool closing;
+
+	enum vfm_state origin;
+	uint64_t migration;
+	bool touched;
+	bool armed;
+	bool sink;
+	bool paused;
+	bool added;
+	bool stay;
+	struct vfm_dirty *dirty;
+
+	struct vfm_rate rate;
+	uint64_t began_ns;
+	uint64_t phase_ns;
+	uint64_t progress_ns;
+	uint64_t stopped_ns;
+};
+
+/** vfm_engine_opts() - a caller's options, of whatever size; NULL for the defaults. */
+int vfm_engine_opts(struct vfm_migrate_opts *out, const struct vfm_migrate_opts *opts,
+		    struct vfm_err *err) VFM_MUST_CHECK;
+
+/** vfm_engine_init() - begin; @opts NULL for the defaults. Free with vfm_engine_finish(). */
+int vfm_engine_init(struct vfm_engine *e, struct vfm_device *dev, struct vfm_memory *mem, int fd,
+		    const struct vfm_migrate_opts *opts) VFM_MUST_CHECK;
+
+/** vfm_engine_run() - the stages in their order, up to the first that fails. */
+int vfm_engine_run(struct vfm_engine *e, const struct vfm_stage *stages,
+		   size_t count) VFM_MUST_CHECK;
+
+/** vfm_engine_finish() - give out report and error, free everything. Returns @ret. */
+int vfm_engine_finish(struct vfm_engine *e, int ret, struct vfm_migration_report *report,
+		      struct vfm_err *err);
+
+/** vfm_engine_enter() - a phase begins; the time of the one before ends. */
+void vfm_engine_enter(struct vfm_engine *e, enum vfm_phase phase);
+
+/** vfm_engine_count() - payload that was moved, and how long it took (0: not for the rate). */
+void vfm_engine_count(struct vfm_engine *e, uint64_t device_bytes, uint64_t memory_bytes,
+		      uint64_t ns);
+
+/** vfm_engine_tick() - tell progress if it is time. */
+void vfm_engine_tick(struct vfm_engine *e);
+
+/** vfm_engine_also() - put a second failure behind the first in e->err. */
+void vfm_engine_also(struct vfm_engine *e, const struct vfm_err *second);
+
+/** vfm_engine_origin() - find out what the device is and where; -EINVAL unless RUNNING or STOP. */
+int vfm_engine_origin(struct vfm_engine *e) VFM_MUST_CHECK;
+
+/** vfm_engine_arm() - what the device shall do if we die. One that cannot do that is left alone. */
+int vfm_engine_arm(struct vfm_engine *e, enum vfm_orphan orphan) VFM_MUST_CHECK;
+
+/** vfm_engine_disarm() - if it was armed. */
+int vfm_engine_disarm(struct vfm_engine *e, struct vfm_err *err) VFM_MUST_CHECK;
+
+/* ---- wire.c: records and waiting ----------------------------------------- */
+
+int vfm_engine_open_out(struct vfm_engine *e) VFM_MUST_CHECK;
+int vfm_engine_open_in(struct vfm_engine *e) VFM_MUST_CHECK;
+
+/** vfm_engine_service() - between records: the device, cancellation, a complaint, progress. */
+int vfm_engine_service(struct vfm_engine *e) VFM_MUST_CHECK;
+
+/** vfm_engine_idle() - the same for so long. */
+int vfm_engine_idle(struct vfm_engine *e, unsigned int ms) VFM_MUST_CHECK;
+
+/** vfm_engine_put() - one record, and nothing else is looked at before it. */
+int vfm_engine_put(struct vfm_engine *e, enum vfm_stream_type type, uint32_t flags,
+		   const void *data, size_t size) VFM_MUST_CHECK;
+
+/** vfm_engine_write() - serve, then put one record. */
+int vfm_engine_write(struct vfm_engine *e, enum vfm_stream_type type, const void *data,
+		     size_t size) VFM_MUST_CHECK;
+int vfm_engine_write_identity(struct vfm_engine *e, const struct vfm_identity *id) VFM_MUST_CHECK;
+int vfm_engine_write_end(struct vfm_engine *e) VFM_MUST_CHECK;
+
+/** vfm_engine_write_phase() - so that the other side knows, and knows that we live. */
+int vfm_engine_write_phase(struct vfm_engine *e, enum vfm_phase phase) VFM_MUST_CHECK;
+
+/**
+ * vfm_engine_read() - the next record
+ *
+ * The peer's ABORT is a failure with its code and text, and so is the end of
+ * the stream: there is always a record or an error.
+ */
+int vfm_engine_read(struct vfm_engine *e, struct vfm_stream_record *record) VFM_MUST_CHECK;
+
+/** vfm_engine_expect() - the same, and it must be of this type. */
+int vfm_engine_expect(struct vfm_engine *e, enum vfm_stream_type type,
+		      struct vfm_stream_record *record) VFM_MUST_CHECK;
+
+/** vfm_engine_unexpected() - -EPROTO for a record that has no place here. */
+int vfm_engine_unexpected(struct vfm_engine *e, const struct vfm_stream_record *record);
+
+/** vfm_engine_abort() - tell the peer what e->err says, if it can be told, and end our stream. */
+void vfm_engine_abort(struct vfm_engine *e);
+
+/* ---- dirty.c: memory that leaves ----------------------------------------- */
+
+/** vfm_dirty_new() - all of e->mem is dirty. */
+int vfm_dirty_new(struct vfm_engine *e) VFM_MUST_CHECK;
+void vfm_dirty_free(struct vfm_dirty *d);
+
+/** vfm_dirty_start() - begin to log. Without a log all stays dirty, which is no failure. */
+void vfm_dirty_start(struct vfm_engine *e);
+
+/** vfm_dirty_report() - take what the device has logged. A failure makes all dirty for good. */
+void vfm_dirty_report(struct vfm_engine *e);
+
+/** vfm_dirty_bytes() - what would have to be sent now. */
+uint64_t vfm_dirty_bytes(const struct vfm_engine *e);
+
+/** vfm_dirty_send() - all dirty pages; they are clean afterwards. */
+int vfm_dirty_send(struct vfm_engine *e) VFM_MUST_CHECK;
+
+/** vfm_dirty_stop() - end the log; its failure is of no interest. */
+void vfm_dirty_stop(struct vfm_engine *e);
+
+/* ---- layout.c: payloads that only the engine knows ------------------------ */
+
+/** Size of a MEMORY_MAP with that many ranges. */
+#define VFM_LAYOUT_MAP_SIZE(ranges) (8 + (size_t)(ranges)*24)
+
+/** Size of a PHASE. */
+#define VFM_LAYOUT_PHASE_SIZE 8
+
+/** Of a COMMIT: the new owner keeps the device in STOP. */
+#define VFM_LAYOUT_PAUSED (1u << 0)
+
+/** struct vfm_layout_map - ranges, as they travel */
+struct vfm_layout_map {
+	size_t count;
+	struct {
+		struct vfm_range range;
+		uint32_t flags;
+	} ranges[VFM_MEMORY_MAX_RANGES];
+};
+
+/** vfm_layout_write_map() - @mem may be NULL. Returns the bytes used of @buf, which has room. */
+size_t vfm_layout_write_map(const struct vfm_memory *mem, uint8_t *buf, size_t room);
+int vfm_layout_read_map(struct vfm_layout_map *map, const struct vfm_stream_record *record,
+			struct vfm_err *err) VFM_MUST_CHECK;
+size_t vfm_layout_write_abort(int code, const char *text, uint8_t *buf, size_t room);
+
+/** vfm_layout_read_abort() - the text is made harmless, the code a negative errno value. */
+int vfm_layout_read_abort(char *text, size_t room, const struct vfm_stream_record *record);
+
+/* ---- save.c: what save and send share ------------------------------------ */
+
+/** vfm_source_stop() - to STOP_COPY; the downtime begins. */
+int vfm_source_stop(struct vfm_engine *e) VFM_MUST_CHECK;
+
+/** vfm_source_read() - one read of the data session into one record. As vfm_device_read_data(). */
+ssize_t vfm_source_read(struct vfm_engine *e) VFM_MUST_CHECK;
+
+/** vfm_source_drain() - the data session in STOP_COPY up to its end. */
+int vfm_source_drain(struct vfm_engine *e) VFM_MUST_CHECK;
+
+/** vfm_source_go_back() - to the state in which the device was found, if it left that. */
+int vfm_source_go_back(struct vfm_engine *e, struct vfm_err *err) VFM_MUST_CHECK;
+
+/** vfm_source_recover() - after a failure: go back and disarm; what fails goes into e->err, too. */
+void vfm_source_recover(struct vfm_engine *e);
+
+/* ---- load.c: what load and receive share --------------------------------- */
+
+/** vfm_sink_check() - whether the IDENTITY in @record may be loaded into our device. */
+int vfm_sink_check(struct vfm_engine *e, const struct vfm_stream_record *record) VFM_MUST_CHECK;
+
+/** vfm_sink_begin() - to RESUMING; what the device was doing is lost from here on. */
+int vfm_sink_begin(struct vfm_engine *e) VFM_MUST_CHECK;
+
+/** vfm_sink_data() - a DEVICE_DATA record into the device. */
+int vfm_sink_data(struct vfm_engine *e, const struct vfm_stream_record *record) VFM_MUST_CHECK;
+
+/** vfm_sink_prove() - to STOP, which says that the image is whole and right. */
+int vfm_sink_prove(struct vfm_engine *e) VFM_MUST_CHECK;
+
+/** vfm_sink_run() - before_run, then RUNNING unless the source was paused. */
+int vfm_sink_run(struct vfm_engine *e) VFM_MUST_CHECK;
+
+/** vfm_sink_reset() - after a failure, unless the device was not touched or must be kept. */
+void vfm_sink_reset(struct vfm_engine *e);
+
+#endif

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/*
+ * The destination's half of a migration. Everything that arrives is untrusted:
+ * a record is taken only where the table says so, and memory is written only
+ * where it is ours.
+ *
+ * The device is not touched before identity and memory are known to fit. It
+ * runs when COMMIT was seen and never before; until then every failure resets
+ * it, and after that none does.
+ */
+
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/util.h"
+
+/* ---- setup --------------------------------------------------------------- */
+
+static bool fits(const struct vfm_memory *mem, const struct vfm_range *range, uint32_t flags)
+{
+	for (size_t i = 0; i < vfm_memory_count(mem); i++) {
+		uint32_t have;
+		struct vfm_range ours = vfm_memory_get(mem, i, &have);
+
+		if (range->iova >= ours.iova &&
+		    vfm_range_inside(range->iova - ours.iova, range->size, ours.size))
+			return !(flags & ~have);
+	}
+	return false;
+}
+
+static int fit_memory(struct vfm_engine *e, const struct vfm_layout_map *map)
+{
+	for (size_t i = 0; i < map->count; i++) {
+		const struct vfm_range *range = &map->ranges[i].range;
+
+		if (!fits(e->mem, range, map->ranges[i].flags))
+			return vfm_fail(&e->err, -ENOTUNIQ,
+					"memory of the source at 0x%" PRIx64 ", 0x%" PRIx64
+					" bytes, flags %u, does not fit into ours",
+					range->iova, range->size, map->ranges[i].flags);
+	}
+	return 0;
+}
+
+/* More than the machine has cannot be meant, and would end in somebody's death. */
+static int check_total(struct vfm_engine *e, const struct vfm_layout_map *map)
+{
+	uint64_t ram = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t left = ram;
+
+	for (size_t i = 0; i < map->count; i++) {
+		if (map->ranges[i].range.size > left)
+			return vfm_fail(
+				&e->err, -ENOMEM,
+				"the source's memory is larger than this machine's, %" PRIu64
+				" bytes",
+				ram);
+		left -= map->ranges[i].range.size;
+	}
+	return 0;
+}
+
+static int add_memory(struct vfm_engine *e, const struct vfm_layout_map *map)
+{
+	int ret = check_total(e, map);
+
+	e->added = true;
+	for (size_t i = 0; !ret && i < map->count; i++) {
+		const struct vfm_range *range = &map->ranges[i].range;
+
+		ret = vfm_memory_add(e->mem, range->iova, range->size, map->ranges[i].flags,
+				     &e->err);
+	}
+	return ret ? ret : vfm_memory_map(e->mem, e->dev, &e->err);
+}
+
+static int accept_memory(struct vfm_engine *e)
+{
+	struct vfm_stream_record record;
+	struct vfm_layout_map map;
+	int ret = vfm_engine_expect(e, VFM_STREAM_MEMORY_MAP, &record);
+
+	if (!ret)
+		ret = vfm_layout_read_map(&map, &record, &e->err);
+	if (ret || !map.count)
+		return ret;
+	if (!e->mem)
+		return vfm_fail(&e->err, -ENOTSUP,
+				"the source brings memory, and there is no place "
+				"for it");
+	return vfm_memory_count(e->mem) ? fit_memory(e, &map) : add_memory(e, &map);
+}
+
+static int receive_setup(struct vfm_engine *e)
+{
+	struct vfm_stream_record record;
+	int ret = vfm_engine_open_out(e);
+
+	if (!ret)
+		ret = vfm_engine_origin(e);
+	if (!ret)
+		ret = vfm_engine_open_in(e);
+	if (!ret)
+		ret = vfm_engine_expect(e, VFM_STREAM_IDENTITY, &record);
+	if (!ret)
+		ret = vfm_sink_check(e, &record);
+	if (!ret)
+		ret = accept_memory(e);
+	if (!ret)
+		ret = vfm_sink_begin(e);
+	return ret ? ret : vfm_engine_write(e, VFM_STREAM_READY, NULL, 0);
+}
+
+/* ---- data ---------------------------------------------------------------- */
+
+static int outside(struct vfm_engine *e, const struct vfm_stream_record *record, uint64_t iova,
+		   uint64_t size)
+{
+	return vfm_fail(&e->err, -EPROTO,
+			"%s at %" PRIu64 ": 0x%" PRIx64 " bytes at 0x%" PRIx64
+			" are not in the memory that was agreed on",
+			vfm_stream_type_name(record->type), record->offset, size, iova);
+}
+
+static int on_memory_data(struct vfm_engine *e, const struct vfm_stream_record *record)
+{
+	struct vfm_reader r = vfm_reader_of(record->data, (size_t)record->size);
+	uint64_t start = vfm_now_ns();
+	uint64_t iova = vfm_read_le64(&r);
+	void *to = e->mem && r.left ? vfm_memory_at(e->mem, iova, r.left) : NULL;
+
+	if (!to)
+		return outside(e, record, iova, r.left);
+	memcpy(to, r.p, r.left);
+	vfm_engine_count(e, 0, r.left, vfm_now_ns() - start);
+	return 0;
+}
+
+static int on_memory_zero(struct vfm_engine *e, const struct vfm_stream_record *record)
+{
+	struct vfm_reader r = vfm_reader_of(record->data, (size_t)record->size);
+	uint64_t iova = vfm_read_le64(&r);
+	uint64_t size = vfm_read_le64(&r);
+
+	if (!vfm_reader_ok(&r) || r.left || !e->mem || !size || !vfm_memory_at(e->mem, iova, size))
+		return outside(e, record, iova, size);
+	vfm_memory_zero(e->mem, iova, size);
+	vfm_engine_count(e, 0, size, 0);
+	return 0;
+}
+
+/* Phases are told for the report alone, and go on in their order. */
+static int on_phase(struct vfm_engine *e, const struct vfm_stream_record *record)
+{
+	struct vfm_reader r = vfm_reader_of(record->data, (size_t)record->size);
+	uint32_t phase = vfm_read_le32(&r);
+	uint32_t round = vfm_read_le32(&r);
+
+	if (!vfm_reader_ok(&r) || phase < e->report.phase || phase > VFM_PHASE_STOP_COPY)
+		return vfm_engine_unexpected(e, record);
+	if (phase != e->report.phase)
+		vfm_engine_enter(e, phase);
+	if (phase == VFM_PHASE_PRECOPY)
+		e->report.rounds = round + 1;
+	return 0;
+}
+
+static const struct {
+	uint32_t type;
+	int (*fn)(struct vfm_engine *e, const struct vfm_stream_record *record);
+} data_records[] = {
+	{ VFM_STREAM_DEVICE_DATA, vfm_sink_data },
+	{ VFM_STREAM_MEMORY_DATA, on_memory_data },
+	{ VFM_STREAM_MEMORY_ZERO, on_memory_zero },
+	{ VFM_STREAM_PHASE, on_phase },
+};
+
+static int dispatch(struct vfm_engine *e, const struct vfm_stream_record *record)
+{
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(data_records); i++)
+		if (data_records[i].type == record->type)
+			return data_records[i].fn(e, record);
+	return vfm_engine_unexpected(e, record);
+}
+
+static int receive_data(struct vfm_engine *e)
+{
+	struct vfm_stream_record record;
+	int ret;
+
+	while (!(ret = vfm_engine_read(e, &record)) && record.type != VFM_STREAM_END) {
+		ret = dispatch(e, &record);
+		if (ret)
+			break;
+	}
+	return ret;
+}
+
+/* ---- from END on --------------------------------------------------------- */
+
+static int receive_load(struct vfm_engine *e)
+{
+	int ret = vfm_sink_prove(e);
+
+	return ret ? ret : vfm_engine_write(e, VFM_STREAM_LOADED, NULL, 0);
+}
+
+static int receive_commit(struct vfm_engine *e)
+{
+	struct vfm_stream_record record;
+	uint32_t flags = 0;
+	int ret = vfm_engine_expect(e, VFM_STREAM_COMMIT, &record);
+
+	if (ret)
+		return ret;
+	if (record.size) {
+		struct vfm_reader r = vfm_reader_of(record.data, (size_t)record.size);
+
+		flags = vfm_read_le32(&r);
+		if (!vfm_reader_ok(&r) || r.left || flags & ~VFM_LAYOUT_PAUSED)
+			return vfm_engine_unexpected(e, &record);
+	}
+	e->paused = flags & VFM_LAYOUT_PAUSED;
+	e->report.committed = true;
+	e->deaf = true;
+	e->stopped_ns = vfm_now_ns();
+	return 0;
+}
+
+static int receive_run(struct vfm_engine *e)
+{
+	struct vfm_err second;
+	int disarmed = vfm_engine_disarm(e, &second);
+	int ret = vfm_sink_run(e);
+
+	/* One that runs is not reset when we go; one that is paused would be. */
+	if (!ret && disarmed && e->paused) {
+		e->err = second;
+		ret = disarmed;
+	}
+	if (ret)
+		return ret;
+	e->report.downtime_us = (vfm_now_ns() - e->stopped_ns) / 1000;
+	/* The device is ours and runs, whether or not the source can be told. */
+	if (vfm_engine_put(e, VFM_STREAM_RUNNING, 0, NULL, 0))
+		memset(&e->err, 0, sizeof(e->err));
+	return 0;
+}
+
+static const struct vfm_stage receive_stages[] = {
+	{ VFM_PHASE_SETUP, "setup", receive_setup }, { VFM_PHASE_PRECOPY, "data", receive_data },
+	{ VFM_PHASE_LOAD, "load", receive_load },    { VFM_PHASE_COMMIT, "commit", receive_commit },
+	{ VFM_PHASE_COMMIT, "run", receive_run },
+};
+
+/* The source first: its device stands still. */
+static void recover(struct vfm_engine *e)
+{
+	struct vfm_err second;
+
+	vfm_engine_abort(e);
+	if (!e->report.committed)
+		vfm_sink_reset(e);
+	if (!e->report.committed && e->added && vfm_memory_drop(e->mem, e->dev, &second))
+		vfm_engine_also(e, &second);
+	if (vfm_engine_disarm(e, &second))
+		vfm_engine_also(e, &second);
+}
+
+VFM_API int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, int fd,
+				const struct vfm_migrate_opts *opts,
+				struct vfm_migration_report *report, struct vfm_err *err)
+{
+	struct vfm_engine e;
+	int ret = vfm_engine_init(&e, dev, mem, fd, opts);
+
+	e.peer = "source";
+	e.sink = true;
+	e.mem = mem; /* an empty one counts here */
+	if (!ret)
+		ret = vfm_engine_run(&e, receive_stages, VFM_ARRAY_SIZE(receive_stages));
+	if (ret)
+		recover(&e);
+	return vfm_engine_finish(&e, ret, report, err);
+}

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/*
+ * Records to and from the other end, and every wait of the engine.
+ *
+ * There is one place that waits, and while it does it serves the device (one
+ * that does DMA by messages stands still otherwise, and a source must go on
+ * working), listens for cancellation, and measures silence. Both streams wait
+ * through it, so neither a full socket nor a silent peer makes us deaf.
+ *
+ * A source that sends hears of the destination's failure as a record on the
+ * reverse stream, often before its own writes fail: it looks there between
+ * records, while it waits, and once more when a write has failed.
+ */
+
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/bytes.h"
+#include "base/util.h"
+
+/* How long the end of a connection that has failed already may take. */
+#define CLOSING_MS 1000
+
+/* No wait is longer, so that progress is told. */
+#define TURN_MS 200
+
+/* ---- waiting ------------------------------------------------------------- */
+
+/* One poll, and what it brought but for @main: that is for the caller. */
+static int turn(struct vfm_engine *e, struct pollfd *main, int timeout_ms)
+{
+	struct pollfd fds[3] = { *main, { .fd = -1 }, { .fd = -1 } };
+	int ret;
+
+	if (!e->closing)
+		fds[1] = (struct pollfd){ .fd = vfm_device_get_fd(e->dev), .events = POLLIN };
+	if (!e->closing && !e->deaf)
+		fds[2] = (struct pollfd){ .fd = e->opts.cancel_fd, .events = POLLIN };
+	if (poll(fds, 3, timeout_ms) < 0) {
+		main->revents = 0;
+		return errno == EINTR ? 0
+				      : vfm_fail(&e->cause, -errno, "poll: %s", strerror(errno));
+	}
+	main->revents = fds[0].revents;
+	if (fds[2].revents)
+		return vfm_fail(&e->cause, -ECANCELED, "cancelled");
+	if (fds[1].revents) {
+		ret = vfm_device_process(e->dev, &e->cause);
+		if (ret)
+			return ret;
+	}
+	vfm_engine_tick(e);
+	return 0;
+}
+
+static int silence(struct vfm_engine *e, unsigned int ms)
+{
+	return vfm_fail(&e->cause, -ETIMEDOUT, "the %s was silent for %u ms",
+			e->peer ? e->peer : "file", ms);
+}
+
+/* The streams' wait. */
+static int wait_fd(void *user, int fd, short events)
+{
+	struct vfm_engine *e = user;
+	unsigned int limit_ms = e->closing ? CLOSING_MS : e->opts.timeout_ms;
+	uint64_t end = vfm_now_ns() + (uint64_t)limit_ms * 1000000;
+
+	for (;;) {
+		struct pollfd main = { .fd = fd, .events = events };
+		uint64_t now = vfm_now_ns();
+		int left_ms = TURN_MS;
+		int ret;
+
+		if (limit_ms)
+			left_ms = now < end ? (int)VFM_MIN((end - now) / 1000000 + 1, TURN_MS) : 0;
+		if (e->listen && !e->closing)
+			main.events |= POLLIN;
+		ret = turn(e, &main, left_ms);
+		if (ret)
+			return ret;
+		if (main.revents & ~events & POLLIN)
+			return -EPIPE; /* the peer complains; what, is read by hear() */
+		if (main.revents)
+			return 0;
+		if (limit_ms && now >= end)
+			return silence(e, limit_ms);
+	}
+}
+
+/* ---- reading ------------------------------------------------------------- */
+
+/* A wait ended early: it knows why, and the stream's call that has failed for it does not. */
+static int caused(struct vfm_engine *e)
+{
+	e->err = e->cause;
+	return e->err.code;
+}
+
+static struct vfm_stream_opts stream_opts(struct vfm_engine *e)
+{
+	return (struct vfm_stream_opts){ .size = sizeof(struct vfm_stream_opts),
+					 .compress = e->opts.compress,
+					 .cancel_fd = -1,
+					 .wait = wait_fd,
+					 .user = e };
+}
+
+int vfm_engine_open_out(struct vfm_engine *e)
+{
+	struct vfm_stream_opts opts = stream_opts(e);
+	int ret = vfm_stream_writer_new(&e->out, e->fd, &opts, &e->err);
+
+	return ret && e->cause.code ? caused(e) : ret;
+}
+
+/* A read has failed with @ret. */
+static int unread(struct vfm_engine *e, int ret)
+{
+	if (e->cause.code)
+		return caused(e);
+	if (!e->peer || (ret != -ENODATA && ret != -ECONNRESET && ret != -EPIPE))
+		return ret;
+	e->told = true;
+	return vfm_fail(&e->err, -ECONNRESET, "the %s has closed the connection", e->peer);
+}
+
+int vfm_engine_open_in(struct vfm_engine *e)
+{
+	struct vfm_stream_opts opts = stream_opts(e);
+	int ret = vfm_stream_reader_new(&e->in, e->fd, &opts, &e->err);
+
+	return ret ? unread(e, ret) : 0;
+}
+
+static int aborted(struct vfm_engine *e, const struct vfm_stream_record *record)
+{
+	char text[VFM_ERR_TEXT];
+	int code = vfm_layout_read_abort(text, sizeof(text), record);
+
+	e->told = true;
+	return vfm_fail(&e->err, code, "%s: %s", e->peer, text);
+}
+
+int vfm_engine_read(struct vfm_engine *e, struct vfm_stream_record *record)
+{
+	int ret = vfm_stream_read(e->in, record, &e->err);
+
+	if (ret < 0)
+		return unread(e, ret);
+	if (ret == 0 && e->peer)
+		return unread(e, -ENODATA);
+	if (ret == 0)
+		return vfm_fail(&e->err, -EPROTO, "the stream ends here");
+	if (e->sink)
+		e->report.wire_bytes = record->offset + record->stored;
+	if (record->type == VFM_STREAM_ABORT && e->peer)
+		return aborted(e, record);
+	if (record->device)
+		return vfm_fail(&e->err, -ENOTSUP,
+				"a stream with more than one device (record of device %u at %llu)",
+				record->device, (unsigned long long)record->offset);
+	return 0;
+}
+
+int vfm_engine_unexpected(struct vfm_engine *e, const struct vfm_stream_record *record)
+{
+	return vfm_fail(&e->err, -EPROTO, "unexpected record %s (type %u) at %llu",
+			vfm_stream_type_name(record->type), record->type,
+			(unsigned long long)record->offset);
+}
+
+int vfm_engine_expect(struct vfm_engine *e, enum vfm_stream_type type,
+		      struct vfm_stream_record *record)
+{
+	int ret = vfm_engine_read(e, record);
+
+	if (ret)
+		return ret;
+	return record->type == type ? 0 : vfm_engine_unexpected(e, record);
+}
+
+/* ---- writing ------------------------------------------------------------- */
+
+/*
+ * A write has failed with @ret. If that is because the peer is gone, it may
+ * have said why before it went.
+ */
+static int hear(struct vfm_engine *e, int ret)
+{
+	struct vfm_stream_record record;
+	struct vfm_err mine = e->err;
+	int heard;
+
+	if ((ret != -EPIPE && ret != -ECONNRESET) || !e->peer || !e->in || e->told)
+		return ret;
+	e->closing = true;
+	heard = vfm_engine_read(e, &record);
+	e->closing = false;
+	e->cause.code = 0;
+	if (heard && e->told)
+		return heard;
+	e->err = mine;
+	return heard ? ret : vfm_engine_unexpected(e, &record);
+}
+
+static int written(struct vfm_engine *e, int ret)
+{
+	if (!ret)
+		return 0;
+	e->torn = true;
+	return e->cause.code ? caused(e) : hear(e, ret);
+}
+
+int vfm_engine_service(struct vfm_engine *e)
+{
+	struct pollfd main = { .fd = e->listen && e->in ? e->fd : -1, .events = POLLIN };
+	struct vfm_stream_record record;
+	int ret = turn(e, &main, 0);
+
+	if (ret)
+		return caused(e);
+	if (!main.revents)
+		return 0;
+	ret = vfm_engine_read(e, &record);
+	return ret ? ret : vfm_engine_unexpected(e, &record);
+}
+
+int vfm_engine_idle(struct vfm_engine *e, unsigned int ms)
+{
+	uint64_t end = vfm_now_ns() + (uint64_t)ms * 1000000;
+	uint64_t now;
+
+	while ((now = vfm_now_ns()) < end) {
+		struct pollfd main = { .fd = e->listen && e->in ? e->fd : -1, .events = POLLIN };
+		int ret = turn(e, &main, (int)((end - now) / 1000000 + 1));
+
+		if (ret)
+			return caused(e);
+		if (main.revents)
+			return vfm_engine_service(e);
+	}
+	return 0;
+}
+
+int vfm_engine_put(struct vfm_engine *e, enum vfm_stream_type type, uint32_t flags,
+		   const void *data, size_t size)
+{
+	return written(e, vfm_stream_write(e->out, type, flags, 0, data, size, &e->err));
+}
+
+int vfm_engine_write(struct vfm_engine *e, enum vfm_stream_type type, const void *data, size_t size)
+{
+	int ret = vfm_engine_service(e);
+
+	return ret ? ret : vfm_engine_put(e, type, 0, data, size);
+}
+
+int vfm_engine_write_identity(struct vfm_engine *e, const struct vfm_identity *id)
+{
+	return written(e, vfm_stream_write_identity(e->out, 0, id, &e->err));
+}
+
+int vfm_engine_write_end(struct vfm_engine *e)
+{
+	int ret = vfm_engine_service(e);
+
+	return ret ? ret : written(e, vfm_stream_write_end(e->out, &e->err));
+}
+
+int vfm_engine_write_phase(struct vfm_engine *e, enum vfm_phase phase)
+{
+	uint8_t buf[VFM_LAYOUT_PHASE_SIZE];
+	struct vfm_writer w = vfm_writer_of(buf, sizeof(buf));
+	int ret = vfm_engine_service(e);
+
+	if (ret)
+		return ret;
+	vfm_write_le32(&w, phase);
+	vfm_write_le32(&w, e->report.rounds);
+	return vfm_engine_put(e, VFM_STREAM_PHASE, VFM_STREAM_OPTIONAL, buf, sizeof(buf));
+}
+
+void vfm_engine_abort(struct vfm_engine *e)
+{
+	uint8_t buf[VFM_ERR_TEXT + 4];
+	size_t size = vfm_layout_write_abort(e->err.code, e->err.msg, buf, sizeof(buf));
+
+	if (!e->peer)
+		return;
+	e->closing = true;
+	if (!e->told && !e->torn && e->out &&
+	    vfm_stream_write(e->out, VFM_STREAM_ABORT, 0, 0, buf, size, NULL))
+		e->torn = true;
+	/* Whatever was said, the peer need not wait for more. */
+	shutdown(e->fd, SHUT_WR);
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/*
+ * A device over a device that can be told to fail, lie or lose: for tests of
+ * what the engine makes of it. Every call is counted, from 1.
+ */
+
+#ifndef VFM_TESTS_WRAP_H
+#define VFM_TESTS_WRAP_H
+
+#include "device/device.h"
+
+enum wrap_fault {
+	WRAP_NONE,
+	WRAP_BEFORE, /* call number @at fails and does nothing */
+	WRAP_AFTER,  /* it is done, and fails all the same */
+	WRAP_GONE,   /* it fails, and so does every call after it */
+};
+
+struct wrap {
+	struct vfm_device dev;
+	struct vfm_device *inner; /* the test's, not closed with the wrap */
+	enum wrap_fault fault;
+	unsigned int at;
+	unsigned int calls;
+	unsigned int failed;
+	const char *failed_call; /* the first */
+	int orphan;		 /* what was asked for last; -1: nothing */
+
+	/* lies */
+	bool no_log;  /* there is no dirty log */
+	bool no_info; /* neither pre-copy info nor data size */
+	bool no_orphan;
+	unsigned int lose_report; /* this report (from 1) is taken and not told */
+	unsigned int fail_report; /* this one fails */
+	unsigned int reports;
+	uint64_t data_size;  /* told instead, if not 0 */
+	uint64_t initial;    /* the same */
+	bool zero_for_nomsg; /* an end where there is nothing now */
+	bool nomsg_for_zero; /* and nothing now where there is an end */
+	unsigned int logs;   /* running: starts less stops */
+	/* called before every call, with its name */
+	void (*hook)(struct wrap *w, const char *call);
+	void *user;
+};
+
+struct wrap *wrap_new(struct vfm_device *inner);
+void wrap_free(struct wrap *w);
+
+#endif
