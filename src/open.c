@@ -3,6 +3,7 @@
 
 /* From a URI to a device: the one file that knows every provider and wrap. */
 
+#include <vfmig/sim.h>
 #include <vfmig/vfmig.h>
 
 #include <errno.h>
@@ -12,18 +13,36 @@
 
 #include "base/cleanup.h"
 #include "base/util.h"
+#include "device/host.h"
 
 VFM_API const char *vfm_version(void)
 {
 	return VFM_VERSION;
 }
 
-/* A provider opens what stands behind "scheme:". */
+/* "dma" or "dma,params" */
+static int open_sim(struct vfm_device **out, const char *uri, const char *rest, struct vfm_err *err)
+{
+	const char *comma = strchr(rest, ',');
+	vfm_auto_free char *name = comma ? strndup(rest, (size_t)(comma - rest)) : strdup(rest);
+	const struct vfm_driver *driver;
+
+	if (!name)
+		return vfm_fail(err, -ENOMEM, "%s: no memory", uri);
+	driver = vfm_sim_find(name);
+	if (!driver)
+		return vfm_fail(err, -EINVAL, "%s: no such software device; there is %s", uri,
+				vfm_sim_name(0));
+	return vfm_host_open(out, driver, NULL, uri, comma ? comma + 1 : NULL, err);
+}
+
+/* A provider opens @uri; @rest is what stands behind "scheme:" in it. */
 static const struct {
 	const char *scheme;
-	int (*open)(struct vfm_device **out, const char *rest, struct vfm_err *err);
+	int (*open)(struct vfm_device **out, const char *uri, const char *rest,
+		    struct vfm_err *err);
 } providers[] = {
-	{ NULL, NULL },
+	{ "sim", open_sim },
 };
 
 /* "a, b and a path to a driver" */
@@ -33,9 +52,7 @@ static void list_providers(char *buf, size_t room)
 
 	buf[0] = '\0';
 	for (size_t i = 0; i < VFM_ARRAY_SIZE(providers) && used < room; i++)
-		if (providers[i].scheme)
-			used += (size_t)snprintf(buf + used, room - used, "%s:..., ",
-						 providers[i].scheme);
+		used += (size_t)snprintf(buf + used, room - used, "%s:..., ", providers[i].scheme);
 }
 
 /* "./driver.so" or "./driver.so,params": it is a path, because it has a slash. */
@@ -55,9 +72,9 @@ VFM_API int vfm_open(struct vfm_device **out, const char *uri, struct vfm_err *e
 	size_t len = strcspn(uri, ":");
 
 	for (size_t i = 0; i < VFM_ARRAY_SIZE(providers); i++)
-		if (providers[i].scheme && uri[len] == ':' && strlen(providers[i].scheme) == len &&
+		if (uri[len] == ':' && strlen(providers[i].scheme) == len &&
 		    !memcmp(providers[i].scheme, uri, len))
-			return providers[i].open(out, uri + len + 1, err);
+			return providers[i].open(out, uri, uri + len + 1, err);
 	if (memchr(uri, '/', strcspn(uri, ",")))
 		return open_object(out, uri, err);
 	list_providers(known, sizeof(known));

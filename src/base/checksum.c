@@ -4,6 +4,9 @@
 #include "base/checksum.h"
 
 #include <xxhash.h>
+#ifdef VFM_XXHASH_DISPATCH
+#include <xxh_x86dispatch.h> /* redefines the names that are called below */
+#endif
 
 uint64_t vfm_checksum(const void *data, size_t len, uint64_t seed)
 {

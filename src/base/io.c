@@ -156,7 +156,7 @@ static ssize_t write_quietly(int fd, enum sink sink, const struct iovec *iov, in
 	/* One that waited before is not ours to take. */
 	if (n < 0 && failed == EPIPE && !sigismember(&pending, SIGPIPE))
 		while (sigtimedwait(&sigpipe, NULL, &now) < 0 && errno == EINTR)
-			continue;
+			;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	errno = failed;
 	return n;

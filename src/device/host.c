@@ -453,9 +453,8 @@ static int open_driver(struct vfm_host *host, const char *params, struct vfm_err
 	return ret;
 }
 
-/* @object becomes the device's own on success, to be closed with it. */
-static int make_device(struct vfm_device **out, const struct vfm_driver *driver, void *object,
-		       const char *uri, const char *params, struct vfm_err *err)
+int vfm_host_open(struct vfm_device **out, const struct vfm_driver *driver, void *object,
+		  const char *uri, const char *params, struct vfm_err *err)
 {
 	struct vfm_host *host = NULL;
 	int ret = new_host(&host, driver, uri, err);
@@ -479,7 +478,7 @@ VFM_API int vfm_device_from_driver(struct vfm_device **out, const struct vfm_dri
 
 	snprintf(uri, sizeof(uri), "driver:%s%s%.128s", driver->model ? driver->model : "?",
 		 params && *params ? "," : "", params ? params : "");
-	return make_device(out, driver, NULL, uri, params, err);
+	return vfm_host_open(out, driver, NULL, uri, params, err);
 }
 
 VFM_API int vfm_device_load_driver(struct vfm_device **out, const char *path, const char *params,
@@ -499,7 +498,7 @@ VFM_API int vfm_device_load_driver(struct vfm_device **out, const char *path, co
 		ret = vfm_fail(err, -EINVAL, "%s: made for interface %" PRIu32 ", this is %d", path,
 			       entry->api, VFM_DRIVER_API);
 	else
-		ret = make_device(out, entry->driver, object, path, params, err);
+		ret = vfm_host_open(out, entry->driver, object, path, params, err);
 	if (ret)
 		dlclose(object);
 	return ret;

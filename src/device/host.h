@@ -50,6 +50,13 @@ static inline struct vfm_host *vfm_host_of(struct vfm_device *dev)
 	return (struct vfm_host *)dev;
 }
 
+/**
+ * vfm_host_open() - a device of a driver, under the name that its user knows
+ * @object: of dlopen(), becomes the device's own on success; NULL for none
+ */
+int vfm_host_open(struct vfm_device **out, const struct vfm_driver *driver, void *object,
+		  const char *uri, const char *params, struct vfm_err *err);
+
 /** vfm_host_lock() - before anything but a reset. */
 void vfm_host_lock(struct vfm_host *host);
 

@@ -18,7 +18,7 @@
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
 
-/* initial= was not given. */
+/* initial= was not given: 1M, or all of a smaller state. */
 #define INITIAL_UNSET UINT64_MAX
 #define INITIAL_DEFAULT MIB
 

@@ -29,8 +29,6 @@ int vfm_sim_dma_state_new(struct vfm_sim_dma *d, struct vfm_err *err)
 	if (p == MAP_FAILED)
 		return vfm_fail(err, -errno, "sim:dma: no memory for state=%" PRIu64,
 				d->params.state);
-	/* fewer page faults; without it everything works as well */
-	(void)madvise(p, d->params.state, MADV_HUGEPAGE);
 	d->state = (uint8_t *)p;
 	d->pages = d->params.state / VFM_SIM_PAGE;
 	return 0;

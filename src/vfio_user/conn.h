@@ -123,7 +123,8 @@ void vfm_vu_conn_set_sink(struct vfm_vu_conn *conn, struct vfm_vu_sink *sink);
 
 /**
  * vfm_vu_conn_recv() - the next message
- * @wait: NULL: only what is there now
+ * @wait: NULL: only what is there now. Its limit holds for the first bytes, and then for
+ *	all of a message that has begun
  *
  * Return: 1: a message; 0: none is complete now (only without @wait);
  * -ENOTCONN: the peer has closed, between messages; -ECONNRESET: inside of one;
@@ -143,7 +144,7 @@ int vfm_vu_conn_recv(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, const str
 int vfm_vu_conn_pin(struct vfm_vu_conn *conn, struct vfm_err *err) VFM_MUST_CHECK;
 void vfm_vu_conn_unpin(struct vfm_vu_conn *conn);
 
-/** vfm_vu_conn_has_message() - whether a whole message is stored that recv would give at once. */
+/** vfm_vu_conn_has_message() - whether recv has a message or an error without asking the socket. */
 bool vfm_vu_conn_has_message(const struct vfm_vu_conn *conn);
 
 #endif

@@ -405,7 +405,7 @@ static int receive_waiting(struct vfm_vu_conn *conn, const struct vfm_wait *wait
 {
 	int ret;
 
-	if (wait->cancel_fd < 0 && set_rcvtimeo(conn, wait->timeout_ms)) {
+	if (wait->cancel_fd < 0 && !wait->fn && set_rcvtimeo(conn, wait->timeout_ms)) {
 		ret = vfm_conn_receive(conn, 0);
 		if (ret || errno == EAGAIN)
 			return ret ? ret : -ETIMEDOUT;
@@ -423,7 +423,7 @@ static int receive_waiting(struct vfm_vu_conn *conn, const struct vfm_wait *wait
 
 bool vfm_vu_conn_has_message(const struct vfm_vu_conn *conn)
 {
-	return conn->rd < conn->scan;
+	return conn->rd < conn->scan || conn->broken;
 }
 
 /* The first of the whole messages. */
@@ -480,12 +480,27 @@ static int recv_failed(int code, struct vfm_err *err)
 	}
 }
 
+/* A message that comes byte by byte must come to an end, too: @end is set when it has begun. */
+static bool took_too_long(const struct vfm_wait *wait, uint64_t *end)
+{
+	if (!wait || !wait->timeout_ms)
+		return false;
+	if (*end)
+		return vfm_now_ns() >= *end;
+	*end = vfm_now_ns() + (uint64_t)wait->timeout_ms * 1000000;
+	return false;
+}
+
 int vfm_vu_conn_recv(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, const struct vfm_wait *wait,
 		     struct vfm_err *err)
 {
-	while (!vfm_vu_conn_has_message(conn)) {
+	uint64_t end = 0;
+
+	for (bool more = false; conn->rd == conn->scan; more = true) {
 		int ret = conn->broken;
 
+		if (!ret && more && took_too_long(wait, &end))
+			ret = -ETIMEDOUT;
 		if (!ret)
 			ret = wait ? receive_waiting(conn, wait)
 				   : vfm_conn_receive(conn, MSG_DONTWAIT);

@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/*
+ * The dirty log.
+ *
+ * With our extension the server keeps all of it: any range, any page size, and
+ * what it writes by DMA_WRITE as well. A report is passed on.
+ *
+ * Others keep only what they write through a descriptor, report only one whole
+ * mapping at a time in the page size of the start (some loop for ever or lose
+ * pages when it is another), and clear all of it. So for them there is a part
+ * here for every mapping: a bit for each page of 4 KiB, counted from address 0.
+ * What the server reports goes into the part, so do the pages that we write for
+ * it, and what the caller asks for is taken out of the part, in the caller's page
+ * size. A part outlives its mapping until it has been reported or the log ends.
+ */
+
+#include "vfio_user/client.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bitmap.h"
+#include "base/util.h"
+
+#define PAGE 4096u
+
+/* Pages in one message to a server of ours: 1 MiB of bitmap. A whole number of words. */
+#define PIECE_PAGES (UINT64_C(1) << 23)
+
+#define REPORT_FIXED sizeof(((struct wire_report *)0)->bytes)
+
+/** struct wire_report - u64 iova, length, page size, as the bitmap follows them */
+struct wire_report {
+	uint8_t bytes[24];
+};
+
+_Static_assert(sizeof(struct vfm_range) == sizeof(struct vfm_abi_logging_range), "layout");
+
+/**
+ * struct vfm_client_log_part - the log of one mapping
+ * @first, @count: its pages
+ * @remote: the server writes there by itself and can report it
+ * @live: the mapping is there
+ * @bits: of @count pages
+ */
+struct vfm_client_log_part {
+	struct vfm_client_log_part *next;
+	uint64_t iova;
+	uint64_t size;
+	uint64_t first;
+	uint64_t count;
+	bool remote;
+	bool live;
+	uint64_t *bits;
+};
+
+/* ---- parts ------------------------------------------------------------------------- */
+
+static struct vfm_client_log_part *find_ghost(struct vfm_client *c,
+					      const struct vfm_client_mapping *m)
+{
+	struct vfm_client_log_part *p = c->log.parts;
+
+	while (p && (p->live || p->iova != m->iova || p->size != m->size))
+		p = p->next;
+	return p;
+}
+
+static struct vfm_client_log_part *new_part(struct vfm_client *c,
+					    const struct vfm_client_mapping *m)
+{
+	struct vfm_client_log_part *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->iova = m->iova;
+	p->size = m->size;
+	p->first = m->iova / PAGE;
+	p->count = (m->iova + (m->size - 1)) / PAGE - p->first + 1;
+	p->bits = calloc(vfm_bitmap_words(p->count), sizeof(*p->bits));
+	if (!p->bits) {
+		free(p);
+		return NULL;
+	}
+	p->next = c->log.parts;
+	c->log.parts = p;
+	return p;
+}
+
+static void free_part(struct vfm_client *c, struct vfm_client_log_part *part)
+{
+	struct vfm_client_log_part **at = &c->log.parts;
+
+	while (*at != part)
+		at = &(*at)->next;
+	*at = part->next;
+	free(part->bits);
+	free(part);
+}
+
+static void free_parts(struct vfm_client *c)
+{
+	while (c->log.parts)
+		free_part(c, c->log.parts);
+	for (size_t i = 0; i < c->mappings.count; i++)
+		((struct vfm_client_mapping *)c->mappings.entries[i].data)->part = NULL;
+}
+
+void vfm_client_free_log(struct vfm_client *c)
+{
+	free_parts(c);
+	free(c->log.scratch);
+}
+
+int vfm_client_log_map(struct vfm_client *c, struct vfm_client_mapping *m, struct vfm_err *err)
+{
+	struct vfm_client_log_part *p;
+
+	if (!c->log.running || c->extension)
+		return 0;
+	if (m->size / PAGE / 8 > VFM_VU_MAX_BITMAP)
+		return vfm_fail(err, -E2BIG, "0x%" PRIx64 " bytes are too many for the log",
+				m->size);
+	p = find_ghost(c, m);
+	if (!p)
+		p = new_part(c, m);
+	if (!p)
+		return vfm_fail(err, -ENOMEM, "no memory for the log of 0x%" PRIx64 " bytes",
+				m->size);
+	p->remote = m->sent_fd && m->flags & VFM_DMA_WRITE;
+	p->live = true;
+	m->part = p;
+	return 0;
+}
+
+/*
+ * The server drops its bits with the mapping, and may have written until the last
+ * moment: what it could write to must be taken for dirty.
+ */
+void vfm_client_log_unmap(struct vfm_client *c, struct vfm_client_mapping *m)
+{
+	struct vfm_client_log_part *p = m->part;
+
+	if (!p)
+		return;
+	m->part = NULL;
+	p->live = false;
+	if (p->remote)
+		vfm_bitmap_set_range(p->bits, 0, p->count);
+	if (vfm_bitmap_next_set(p->bits, p->count, 0) == p->count)
+		free_part(c, p);
+}
+
+static void mark(struct vfm_client_log_part *p, uint64_t iova, uint64_t len)
+{
+	uint64_t first = iova / PAGE, last = (iova + (len - 1)) / PAGE;
+
+	vfm_bitmap_set_range(p->bits, first - p->first, last - first + 1);
+}
+
+void vfm_client_log_wrote(struct vfm_client_mapping *m, uint64_t iova, uint64_t len)
+{
+	if (m->part)
+		mark(m->part, iova, len);
+}
+
+/* ---- asking ------------------------------------------------------------------------ */
+
+static int need_scratch(struct vfm_client *c, size_t size, struct vfm_err *err)
+{
+	uint8_t *scratch;
+
+	if (size <= c->log.scratch_size)
+		return 0;
+	scratch = realloc(c->log.scratch, size);
+	if (!scratch)
+		return vfm_fail(err, -ENOMEM, "no memory for %zu bytes of bitmap", size);
+	c->log.scratch = scratch;
+	c->log.scratch_size = size;
+	return 0;
+}
+
+/*
+ * The bitmap is in the scratch memory behind the fixed part, whole words. A reply
+ * without it, or with that of another question, is an error: to believe it would be
+ * to lose pages.
+ */
+static int ask(struct vfm_client *c, uint64_t iova, uint64_t size, uint64_t page_size,
+	       struct vfm_err *err)
+{
+	size_t room = REPORT_FIXED + vfm_log_bitmap_words(size, page_size) * sizeof(uint64_t);
+	struct wire_report in;
+	struct vfm_client_feature f = { .flags = VFM_FEATURE_DMA_LOGGING_REPORT | VFM_FEATURE_GET,
+					.in = in.bytes,
+					.in_len = sizeof(in.bytes),
+					.out_room = room };
+	struct vfm_writer w = vfm_writer_of(in.bytes, sizeof(in.bytes));
+	int ret = need_scratch(c, room, err);
+
+	if (ret)
+		return ret;
+	vfm_write_he64(&w, iova);
+	vfm_write_he64(&w, size);
+	vfm_write_he64(&w, page_size);
+	f.out = c->log.scratch;
+	ret = vfm_client_feature(c, &f, err);
+	if (ret)
+		return ret;
+	if (memcmp(in.bytes, c->log.scratch, sizeof(in.bytes)) != 0)
+		return vfm_fail(err, -EPROTO, "the server reports on another range");
+	return 0;
+}
+
+/* Bits behind the end of the range are not the server's to set. */
+static void add_words(uint64_t *to, const uint8_t *from, uint64_t bits)
+{
+	size_t words = vfm_bitmap_words(bits);
+
+	for (size_t i = 0; i < words; i++) {
+		uint64_t word;
+
+		memcpy(&word, from + i * sizeof(word), sizeof(word));
+		if (i == words - 1 && bits % 64)
+			word &= (UINT64_C(1) << bits % 64) - 1;
+		to[i] |= word;
+	}
+}
+
+static int report_by_server(struct vfm_client *c, uint64_t iova, uint64_t size, uint64_t page_size,
+			    uint64_t *bitmap, struct vfm_err *err)
+{
+	uint64_t pages = size / page_size + (size % page_size != 0);
+
+	for (uint64_t done = 0; done < pages;) {
+		uint64_t n = VFM_MIN(pages - done, PIECE_PAGES);
+		uint64_t len = done + n == pages ? size - done * page_size : n * page_size;
+		int ret = ask(c, iova + done * page_size, len, page_size, err);
+
+		if (ret)
+			return ret;
+		add_words(bitmap + done / 64, c->log.scratch + REPORT_FIXED, n);
+		done += n;
+	}
+	return 0;
+}
+
+/* The bits are those of pages of the log's size from the start of the mapping. */
+static void add_pages(struct vfm_client_log_part *p, const uint64_t *bits, uint64_t page_size)
+{
+	uint64_t pages = p->size / page_size + (p->size % page_size != 0);
+	uint64_t i = vfm_bitmap_next_set(bits, pages, 0);
+
+	while (i < pages) {
+		uint64_t at = i * page_size;
+
+		mark(p, p->iova + at, VFM_MIN(page_size, p->size - at));
+		i = vfm_bitmap_next_set(bits, pages, i + 1);
+	}
+}
+
+static int refresh(struct vfm_client *c, struct vfm_client_log_part *p, struct vfm_err *err)
+{
+	uint64_t page_size = c->log.page_size;
+	int ret;
+
+	if (!p->live || !p->remote)
+		return 0;
+	if (p->size < page_size) {
+		vfm_bitmap_set_range(p->bits, 0, p->count);
+		return 0;
+	}
+	ret = ask(c, p->iova, p->size, page_size, err);
+	if (ret)
+		return ret;
+	if (page_size == PAGE && p->iova % PAGE == 0)
+		add_words(p->bits, c->log.scratch + REPORT_FIXED, p->count);
+	else
+		add_pages(p, (const uint64_t *)(c->log.scratch + REPORT_FIXED), page_size);
+	return 0;
+}
+
+/* ---- telling ------------------------------------------------------------------------ */
+
+/* One bit of the caller for @ratio pages of the part, which begin on its boundaries. */
+static void move_coarse(struct vfm_client_log_part *p, uint64_t from, uint64_t to, uint64_t base,
+			uint64_t ratio, uint64_t *bitmap)
+{
+	uint64_t i = vfm_bitmap_next_set(p->bits, to, from);
+
+	while (i < to) {
+		uint64_t bit = (p->first + i - base) / ratio;
+		uint64_t next = base + (bit + 1) * ratio - p->first;
+
+		vfm_bitmap_set(bitmap, bit);
+		next = VFM_MIN(next, to);
+		while (i < next)
+			vfm_bitmap_clear(p->bits, i++);
+		i = vfm_bitmap_next_set(p->bits, to, next);
+	}
+}
+
+static void move_part(struct vfm_client_log_part *p, uint64_t base, uint64_t last, uint64_t ratio,
+		      uint64_t *bitmap)
+{
+	uint64_t first = VFM_MAX(base, p->first);
+	uint64_t end = VFM_MIN(last, p->first + p->count - 1) + 1;
+
+	if (ratio == 1)
+		vfm_bitmap_move(bitmap, first - base, p->bits, first - p->first, end - first);
+	else
+		move_coarse(p, first - p->first, end - p->first, base, ratio, bitmap);
+}
+
+static int report_by_parts(struct vfm_client *c, uint64_t iova, uint64_t size, uint64_t page_size,
+			   uint64_t *bitmap, struct vfm_err *err)
+{
+	uint64_t base = iova / PAGE, last = (iova + (size - 1)) / PAGE;
+	struct vfm_client_log_part *p, *next;
+
+	for (p = c->log.parts; p; p = next) {
+		int ret;
+
+		next = p->next;
+		if (p->first > last || p->first + p->count - 1 < base)
+			continue;
+		ret = refresh(c, p, err);
+		if (ret)
+			return ret;
+		move_part(p, base, last, page_size / PAGE, bitmap);
+		if (!p->live && vfm_bitmap_next_set(p->bits, p->count, 0) == p->count)
+			free_part(c, p);
+	}
+	return 0;
+}
+
+int vfm_client_report_log(struct vfm_device *dev, uint64_t iova, uint64_t size, uint64_t page_size,
+			  uint64_t *bitmap, struct vfm_err *err)
+{
+	struct vfm_client *c = vfm_client_of(dev);
+	int ret = vfm_client_alive(c, err);
+
+	if (ret)
+		return ret;
+	if (c->extension)
+		ret = report_by_server(c, iova, size, page_size, bitmap, err);
+	else if (c->log.running)
+		ret = report_by_parts(c, iova, size, page_size, bitmap, err);
+	else
+		ret = vfm_fail(err, -EINVAL, "no log is running");
+	if (ret)
+		vfm_fail_prefix(err, "report the log of 0x%" PRIx64 "+0x%" PRIx64, iova, size);
+	return ret;
+}
+
+/* ---- start and stop ------------------------------------------------------------------- */
+
+static bool server_logs(struct vfm_client *c)
+{
+	struct vfm_client_feature f = { .flags = VFM_FEATURE_DMA_LOGGING_START | VFM_FEATURE_SET |
+						 VFM_FEATURE_PROBE };
+
+	return vfm_client_feature(c, &f, NULL) == 0;
+}
+
+/* A refusal may mean "not now" or "never": where it does not say so itself, ask. */
+static int explain_start(struct vfm_client *c, int code, struct vfm_err *err)
+{
+	if (!c->dead && !c->extension && vfm_client_refused(code) && !server_logs(c))
+		code = c->dead ? code : vfm_fail(err, -ENOTTY, "the server keeps no dirty log");
+	vfm_fail_prefix(err, "start the log");
+	return code;
+}
+
+static int send_start(struct vfm_client *c, uint64_t *page_size, const struct vfm_range *ranges,
+		      size_t nr_ranges, struct vfm_err *err)
+{
+	uint8_t in[16], out[16];
+	struct vfm_client_feature f = { .flags = VFM_FEATURE_DMA_LOGGING_START | VFM_FEATURE_SET,
+					.in = in,
+					.in_len = sizeof(in),
+					.more = ranges,
+					.more_len = nr_ranges * sizeof(*ranges),
+					.out = out,
+					.out_room = sizeof(out) };
+	struct vfm_writer w = vfm_writer_of(in, sizeof(in));
+	struct vfm_reader r;
+	int ret;
+
+	vfm_write_he64(&w, *page_size);
+	vfm_write_he32(&w, (uint32_t)nr_ranges);
+	vfm_write_he32(&w, 0);
+	ret = vfm_client_feature(c, &f, err);
+	if (ret || f.out_len < sizeof(uint64_t))
+		return ret;
+	r = vfm_reader_of(out, f.out_len);
+	*page_size = vfm_read_he64(&r);
+	return 0;
+}
+
+static int send_stop(struct vfm_client *c, struct vfm_err *err)
+{
+	struct vfm_client_feature f = { .flags = VFM_FEATURE_DMA_LOGGING_STOP | VFM_FEATURE_SET };
+
+	return vfm_client_feature(c, &f, err);
+}
+
+static int begin_parts(struct vfm_client *c, struct vfm_err *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < c->mappings.count && !ret; i++)
+		ret = vfm_client_log_map(c, c->mappings.entries[i].data, err);
+	return ret;
+}
+
+/* The parts are there before the server starts, since what it writes by us counts at once. */
+int vfm_client_start_log(struct vfm_device *dev, uint64_t *page_size,
+			 const struct vfm_range *ranges, size_t nr_ranges, struct vfm_err *err)
+{
+	struct vfm_client *c = vfm_client_of(dev);
+	uint64_t chosen = c->extension ? *page_size : VFM_MAX(*page_size, PAGE);
+	int ret = vfm_client_alive(c, err);
+
+	if (ret)
+		return ret;
+	if (c->log.running && !c->extension)
+		return vfm_fail(err, -EINVAL, "start the log: it is running");
+	c->log.running = !c->extension;
+	ret = begin_parts(c, err);
+	if (!ret)
+		ret = send_start(c, &chosen, ranges, nr_ranges, err);
+	if (!ret && (!vfm_is_power_of_2(chosen) || (chosen < PAGE && !c->extension))) {
+		ret = vfm_fail(err, -EPROTO, "the server logs pages of %" PRIu64 " bytes", chosen);
+		if (send_stop(c, NULL))
+			ret = -EPROTO;
+	}
+	if (ret) {
+		c->log.running = false;
+		free_parts(c);
+		return explain_start(c, ret, err);
+	}
+	c->log.page_size = chosen;
+	*page_size = chosen;
+	return 0;
+}
+
+int vfm_client_stop_log(struct vfm_device *dev, struct vfm_err *err)
+{
+	struct vfm_client *c = vfm_client_of(dev);
+	int ret = vfm_client_alive(c, err);
+
+	if (ret)
+		return ret;
+	if (!c->log.running && !c->extension)
+		return vfm_fail(err, -EINVAL, "stop the log: none is running");
+	ret = send_stop(c, err);
+	if (ret) {
+		vfm_fail_prefix(err, "stop the log");
+		return ret;
+	}
+	c->log.running = false;
+	free_parts(c);
+	return 0;
+}

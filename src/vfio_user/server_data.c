@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/*
+ * The data session over the wire. A client may take an answer that is shorter than what it asked
+ * for as the end of the data, as the protocol says. So an answer is filled, whatever pieces the
+ * device gives, and is short only when the device has nothing more, or nothing now.
+ */
+
+#include "vfio_user/server.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+static int check_size(struct vfm_srv_request *rq, const char *what, uint32_t size)
+{
+	if (!size)
+		return vfm_fail(&rq->err, -EINVAL, "%s: no bytes", what);
+	if (size > rq->client->max_xfer)
+		return vfm_fail(&rq->err, -E2BIG, "%s: %" PRIu32 " bytes, and %zu were agreed",
+				what, size, rq->client->max_xfer);
+	return 0;
+}
+
+/* Returns the bytes that were read. After an error the session is of no use, and what was read
+ * before it neither. */
+static ssize_t fill(struct vfm_srv_request *rq, uint8_t *buf, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = vfm_device_read_data(rq->dev, buf + done, len - done, &rq->err);
+
+		if (n == 0 || n == -ENOMSG)
+			break;
+		if (n < 0)
+			return n;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+int vfm_srv_data_read(struct vfm_srv_request *rq)
+{
+	uint32_t argsz = vfm_read_he32(&rq->in);
+	uint32_t size = vfm_read_he32(&rq->in);
+	int ret = check_size(rq, "read data", size);
+	struct vfm_writer w;
+	uint8_t *out;
+	ssize_t n;
+
+	if (ret)
+		return ret;
+	if (argsz < VFM_VU_MIG_DATA_SIZE + (uint64_t)size)
+		return vfm_fail(&rq->err, -EINVAL,
+				"read data: %" PRIu32 " bytes, and argsz %" PRIu32, size, argsz);
+	out = vfm_srv_reply(rq, VFM_VU_MIG_DATA_SIZE + (size_t)size);
+	if (!out)
+		return -ENOMEM;
+	n = fill(rq, out + VFM_VU_MIG_DATA_SIZE, size);
+	if (n < 0)
+		return (int)n;
+	rq->out_len = VFM_VU_MIG_DATA_SIZE + (size_t)n;
+	w = vfm_writer_of(out, VFM_VU_MIG_DATA_SIZE);
+	vfm_write_he32(&w, (uint32_t)rq->out_len);
+	vfm_write_he32(&w, (uint32_t)n);
+	return 0;
+}
+
+int vfm_srv_data_write(struct vfm_srv_request *rq)
+{
+	uint32_t size;
+	int ret;
+
+	vfm_read_he32(&rq->in); /* argsz: there is no answer */
+	size = vfm_read_he32(&rq->in);
+	ret = check_size(rq, "write data", size);
+	if (ret)
+		return ret;
+	if (size != rq->in.left)
+		return vfm_fail(&rq->err, -EINVAL, "write data: %" PRIu32 " bytes, and %zu came",
+				size, rq->in.left);
+	return vfm_device_write_data(rq->dev, rq->in.p, size, &rq->err);
+}
