@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/util.h"
 #include "device/host.h"
+#include "vfio_user/vfio_user.h"
 
 VFM_API const char *vfm_version(void)
 {
@@ -36,12 +37,20 @@ static int open_sim(struct vfm_device **out, const char *uri, const char *rest, 
 	return vfm_host_open(out, driver, NULL, uri, comma ? comma + 1 : NULL, err);
 }
 
+static int open_vfio_user(struct vfm_device **out, const char *uri, const char *rest,
+			  struct vfm_err *err)
+{
+	(void)uri;
+	return vfm_client_open(out, rest, NULL, err);
+}
+
 /* A provider opens @uri; @rest is what stands behind "scheme:" in it. */
 static const struct {
 	const char *scheme;
 	int (*open)(struct vfm_device **out, const char *uri, const char *rest,
 		    struct vfm_err *err);
 } providers[] = {
+	{ "vfio-user", open_vfio_user },
 	{ "sim", open_sim },
 };
 

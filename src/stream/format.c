@@ -279,9 +279,6 @@ static int check_lengths(const struct vfm_stream_head *head, struct vfm_err *err
 	const struct type_rule *rule = rule_of(head->type);
 	uint32_t plain = head->plain, stored = head->stored;
 
-	if (plain > VFM_STREAM_PAYLOAD_MAX)
-		return vfm_fail(err, -EBADMSG, "%u bytes of payload, more than %u", plain,
-				VFM_STREAM_PAYLOAD_MAX);
 	if (plain < rule->min || plain > rule->max)
 		return vfm_fail(err, -EBADMSG, "%u bytes of payload, not between %u and %u", plain,
 				rule->min, rule->max);

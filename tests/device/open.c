@@ -21,7 +21,7 @@ static void names_that_do_not_open_say_why(void **unused)
 	} rows[] = {
 		{ "", -EINVAL, "not a device" },
 		{ "dma", -EINVAL, "not a device" },
-		{ "simx:dma", -EINVAL, "there are sim:" },
+		{ "simx:dma", -EINVAL, "there are vfio-user:" },
 		{ ":dma", -EINVAL, "not a device" },
 		{ "sim:", -EINVAL, "no such software device; there is dma" },
 		{ "sim:dm", -EINVAL, "no such software device" },
@@ -33,7 +33,8 @@ static void names_that_do_not_open_say_why(void **unused)
 		{ "./nothing.so", -ENOENT, "nothing.so" },
 		{ "./nothing.so,a=b", -ENOENT, "nothing.so" },
 		{ "/", -ENOENT, "/" },
-		{ "vfio-user:/nonexistent/socket", -ENOENT, "/nonexistent/socket" },
+		{ "vfio-user:/nonexistent/socket", -ENOENT,
+		  "/nonexistent/socket: there is no such socket" },
 	};
 
 	(void)unused;

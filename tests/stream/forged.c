@@ -28,7 +28,7 @@ static void forged_streams_are_read(void **state)
 	struct vfm_stream_summary s;
 	struct forge f;
 	char digest[33] = "";
-	uint64_t zero[2] = { htole64(0x1000), htole64(0x200000) };
+	uint64_t zero[2] = { htole64(0x1000), htole64(UINT64_C(0x500000000)) };
 
 	(void)state;
 	forge_start(&f);
@@ -45,13 +45,13 @@ static void forged_streams_are_read(void **state)
 		XXH128_canonicalFromHash(&c, XXH3_128bits_digest(f.digest));
 		snprintf(digest + 2 * i, 3, "%02x", c.digest[i]);
 	}
-	forge_end(&f, (struct forge_counts){ 6, 26, 0x200003, 2 });
+	forge_end(&f, (struct forge_counts){ 6, 26, UINT64_C(0x500000003), 2 });
 	assert_int_equal(scan_bytes(f.data, f.len, &s, NULL), 0);
 	assert_int_equal(s.version, 1);
 	assert_int_equal(s.records, 7);
 	assert_int_equal(s.bytes, f.len);
 	assert_int_equal(s.device_bytes, 26);
-	assert_int_equal(s.memory_bytes, 0x200003);
+	assert_int_equal(s.memory_bytes, UINT64_C(0x500000003));
 	assert_int_equal(s.nr_devices, 2);
 	assert_true(s.ended);
 	assert_string_equal(s.digest, digest);
@@ -155,7 +155,7 @@ static const struct {
 	  "16 bytes of payload are damaged" },
 	{ { VFM_STREAM_DEVICE_DATA, .told_stored = 0xffffffff, .told_plain = 0xffffffff },
 	  -EBADMSG,
-	  "4294967295 bytes of payload, more than 1048576" },
+	  "4294967295 bytes of payload, not between 0 and 1048576" },
 	{ { VFM_STREAM_DEVICE_DATA, .told_stored = 0x100001, .told_plain = 0x100001 },
 	  -EBADMSG,
 	  "1048577 bytes of payload" },

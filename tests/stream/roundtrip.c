@@ -13,6 +13,9 @@
 
 #define RECORDS 60
 
+/* Looks small to whoever takes it for 32 bits, where there are more. */
+#define BEYOND_32_BITS (SIZE_MAX > UINT32_MAX ? SIZE_MAX - UINT32_MAX + 4 : SIZE_MAX)
+
 /** struct plan - records that a seed stands for, so that both ends can make them */
 struct plan {
 	uint64_t seed;
@@ -274,6 +277,7 @@ static void wrong_calls_are_refused(void **state)
 		{ VFM_STREAM_DEVICE_DATA, 0, 1, 48, "device 1 has no identity" },
 		{ VFM_STREAM_DEVICE_DATA, 0, 0, VFM_STREAM_PAYLOAD_MAX + 1, "1048577 bytes" },
 		{ VFM_STREAM_DEVICE_DATA, 0, 0, SIZE_MAX, "more than 1048576" },
+		{ VFM_STREAM_DEVICE_DATA, 0, 0, BEYOND_32_BITS, "more than 1048576" },
 		{ VFM_STREAM_MEMORY_ZERO, 0, 0, 48, "48 bytes" },
 		{ VFM_STREAM_IDENTITY, 0, 0, 48, "where that of 1 is due" },
 		{ 4711, 0, 0, 48, "unknown type 4711" },
