@@ -199,6 +199,18 @@ static void not_migratable(void **state)
 	assert_int_equal(feature(e, PROBE | VFM_VU_EXT_PRECOPY_INFO, 8, NULL), ENOTTY);
 }
 
+/* A reply that leaves the server's memory full of @byte. */
+static void read_region(struct env *e, int byte)
+{
+	struct bytes b = { .len = 0 };
+
+	memset(e->t->region, byte, sizeof(e->t->region));
+	put64(&b, 0);
+	put32(&b, 0);
+	put32(&b, 4000);
+	assert_int_equal(call(e, VFM_VU_REGION_READ, &b), 0);
+}
+
 static void extension(void **state)
 {
 	struct bytes b = { .len = 0 };
@@ -214,6 +226,7 @@ static void extension(void **state)
 	assert_int_equal(get64(&e->reply, 16), 22);
 	assert_int_equal(get32(&e->reply, 24), 1);
 	assert_int_equal(get32(&e->reply, 28), 0);
+	read_region(e, 0xee);
 	assert_int_equal(feature(e, GET | VFM_VU_EXT_COMPAT, 592, NULL), 0);
 	assert_int_equal(e->reply.size, 592);
 	assert_int_equal(get32(&e->reply, 8), 9);
