@@ -480,7 +480,7 @@ static void no_end(void **state)
 {
 	struct work work = { .command = VFM_VU_DEVICE_RESET, .fn = endless };
 	struct peer_opts opts = { .meddle = meddle, .user = &work };
-	struct vfm_client_opts client_opts = { .timeout_ms = 50 };
+	struct vfm_client_opts client_opts = { .timeout_ms = 300 };
 	struct vfm_err err;
 	struct peer p;
 	int fd = peer_start(&p, &opts);

@@ -24,6 +24,8 @@
 #define PAGE 4096u
 #define PAGES 2048u
 
+static const struct vfm_range two_ranges[2] = { { 0, 1008 * PAGE }, { 1024 * PAGE, 1024 * PAGE } };
+
 static uint64_t seed;
 
 static uint64_t rnd(uint64_t below)
@@ -42,7 +44,8 @@ struct range {
 
 /** struct model - what must come out */
 struct model {
-	bool whole; /* the server keeps all of it: exact pages, any range */
+	bool whole;  /* the server keeps all of it: exact pages, any range */
+	bool ranges; /* it goes by the two ranges of the start */
 	uint64_t log_page;
 	struct range maps[16];
 	unsigned int nr_maps;
@@ -118,7 +121,7 @@ static void step_map(struct vfm_device *dev, struct model *m, struct peer *p)
 }
 
 /* The server drops its bits: all that it could write to counts as written. */
-static void step_unmap(struct vfm_device *dev, struct model *m)
+static void step_unmap(struct vfm_device *dev, struct model *m, struct peer *p)
 {
 	unsigned int i = (unsigned int)rnd(m->nr_maps ? m->nr_maps : 1);
 	struct range r = m->maps[i];
@@ -126,6 +129,12 @@ static void step_unmap(struct vfm_device *dev, struct model *m)
 	if (!m->nr_maps)
 		return;
 	assert_int_equal(vfm_device_unmap_dma(dev, r.iova, r.size, NULL), 0);
+	if (m->ranges) {
+		/* Its log forgets what is unmapped, as ours would not. */
+		pthread_mutex_lock(&p->lock);
+		memset(p->log_dirty + r.iova / PAGE, 0, r.size / PAGE);
+		pthread_mutex_unlock(&p->lock);
+	}
 	if (!m->whole && r.fd && r.flags & VFM_DMA_WRITE)
 		mark(m, r.iova, r.size);
 	m->maps[i] = m->maps[--m->nr_maps];
@@ -186,6 +195,12 @@ static void step_report(struct vfm_device *dev, struct model *m)
 		iova = 0;
 		size = PAGES * PAGE;
 	}
+	if (m->ranges) {
+		const struct vfm_range *r = &two_ranges[rnd(2)];
+
+		iova = r->iova + rnd(r->size / (16 * PAGE)) * 16 * PAGE;
+		size = 1 + rnd(r->iova + r->size - iova);
+	}
 	got[0] = want[0] = 1; /* set before: it must stay */
 	expect_small(m, iova, size);
 	for (uint64_t at = iova / PAGE; at <= (iova + size - 1) / PAGE; at++) {
@@ -215,17 +230,20 @@ static void run(const struct peer_opts *base, uint64_t with_seed)
 	opts.user = &job;
 	dev = peer_open(&p, &opts);
 	m->whole = opts.extension;
-	m->log_page = PAGE << rnd(4);
+	m->ranges = !opts.extension && !opts.libvfio;
+	m->log_page = PAGE << (m->ranges ? 0 : rnd(4));
 	for (int i = 0; i < 5; i++)
 		step_map(dev, m, &p);
-	assert_int_equal(vfm_device_start_log(dev, &m->log_page, &range, 1, NULL), 0);
+	assert_int_equal(vfm_device_start_log(dev, &m->log_page, m->ranges ? two_ranges : &range,
+					      m->ranges ? 2 : 1, NULL),
+			 0);
 	for (int i = 0; i < 150; i++) {
 		switch (rnd(12)) {
 		case 0:
 			step_map(dev, m, &p);
 			break;
 		case 1:
-			step_unmap(dev, m);
+			step_unmap(dev, m, &p);
 			break;
 		case 2:
 		case 3:
@@ -350,6 +368,41 @@ static void in_pieces(void **state)
 	peer_stop(&p);
 }
 
+/*
+ * Two mappings that share a page of the log, and begin and end inside of it: a report
+ * of one clears the other's at a server that goes by the text.
+ */
+static void shared_page(void **state)
+{
+	struct peer_opts opts = { 0 };
+	struct vfm_range range = { 0, 0x10000 };
+	struct vfm_dma_map map = { .iova = 0x1000, .size = 0x4000, .flags = 3 };
+	uint64_t page = 0x4000, bitmap = 0;
+	struct vfm_err err;
+	struct peer p;
+	struct vfm_device *dev = peer_open(&p, &opts);
+
+	(void)state;
+	map.fd = p.mem_fd;
+	assert_int_equal(vfm_device_map_dma(dev, &map, &err), 0);
+	map.iova = 0x5000;
+	assert_int_equal(vfm_device_map_dma(dev, &map, &err), 0);
+	assert_int_equal(vfm_device_start_log(dev, &page, &range, 1, &err), 0);
+	pthread_mutex_lock(&p.lock);
+	peer_dirty(&p, 0x6000, 1);
+	pthread_mutex_unlock(&p.lock);
+	assert_int_equal(vfm_device_report_log(dev, 0x1000, 0x3000, 4096, &bitmap, &err), 0);
+	assert_int_equal(bitmap, 0);
+	assert_int_equal(vfm_device_report_log(dev, 0x5000, 0x4000, 4096, &bitmap, &err), 0);
+	assert_int_equal(bitmap, 7);
+	bitmap = 0;
+	assert_int_equal(vfm_device_report_log(dev, 0, 0x10000, 4096, &bitmap, &err), 0);
+	assert_int_equal(bitmap, 1 << 4);
+	vfm_device_close(dev);
+	peer_stop(&p);
+}
+
+static const struct peer_opts strict = { 0 };
 static const struct peer_opts libvfio = { .libvfio = true }, extended = { .extension = true };
 
 int main(void)
@@ -359,6 +412,8 @@ int main(void)
 		  (void *)(uintptr_t)&libvfio },
 		{ "against_model (extension)", against_model, NULL, NULL,
 		  (void *)(uintptr_t)&extended },
+		{ "against_model (strict)", against_model, NULL, NULL, (void *)(uintptr_t)&strict },
+		cmocka_unit_test(shared_page),
 		{ "started_once (libvfio-user)", started_once, NULL, NULL,
 		  (void *)(uintptr_t)&libvfio },
 		{ "started_once (extension)", started_once, NULL, NULL,

@@ -651,6 +651,17 @@ static void report_all(struct peer *p, uint64_t iova, uint64_t size, uint64_t pa
 	}
 }
 
+static bool is_logged(const struct peer *p, uint64_t iova, uint64_t size)
+{
+	for (unsigned int i = 0; i < p->nr_log_ranges; i++) {
+		const struct vfm_range *r = &p->log_ranges[i];
+
+		if (iova >= r->iova && iova + size <= r->iova + r->size)
+			return true;
+	}
+	return false;
+}
+
 static int do_report(struct peer *p, const struct peer_msg *req, struct peer_msg *reply)
 {
 	uint64_t iova = peer_get64(req, 8), size = peer_get64(req, 16), page = peer_get64(req, 24);
@@ -672,6 +683,8 @@ static int do_report(struct peer *p, const struct peer_msg *req, struct peer_msg
 	reply->len = 32 + bytes;
 	if (p->opts.libvfio)
 		return report_mapping(p, iova, size, page, reply);
+	if (iova % page || !is_logged(p, iova, size))
+		return EINVAL;
 	report_all(p, iova, size, page, reply);
 	return 0;
 }
@@ -687,6 +700,8 @@ static int do_start(struct peer *p, const struct peer_msg *req, struct peer_msg 
 		return EINVAL;
 	p->logging = true;
 	p->log_page = page;
+	p->nr_log_ranges = nr < 4 ? nr : 4;
+	memcpy(p->log_ranges, req->bytes + 24, p->nr_log_ranges * sizeof(p->log_ranges[0]));
 	memset(p->log_dirty, 0, sizeof(p->log_dirty));
 	for (unsigned int i = 0; i < p->nr_maps; i++)
 		memset(p->maps[i].dirty, 0, p->maps[i].size / 4096 + 2);

@@ -99,6 +99,8 @@ struct peer {
 	unsigned int nr_maps;
 	bool logging;
 	uint64_t log_page;
+	struct vfm_range log_ranges[4];
+	unsigned int nr_log_ranges;
 	uint8_t log_dirty[PEER_LOG_PAGES]; /* strict: pages of 4 KiB from address 0 */
 	uint16_t next_id;
 	uint8_t *req_bytes, *reply_bytes;
