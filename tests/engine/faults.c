@@ -18,7 +18,7 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-#define PARAMS "state=128K,initial=64K,features=%u"
+#define PARAMS "state=128K,initial=64K,bar=8K,features=%u"
 #define MEMORY (128 << 10)
 
 /* A limit on schedules: a bug must not make them endless. */
@@ -26,7 +26,7 @@
 
 static void open_rig(struct rig *r, unsigned int features)
 {
-	char params[64];
+	char params[96];
 
 	snprintf(params, sizeof(params), PARAMS, features);
 	rig_open(r, params, MEMORY);

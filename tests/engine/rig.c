@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/util.h"
 
@@ -170,25 +171,14 @@ static void *receive(void *arg)
 	struct rig_half *h = arg;
 
 	h->ret = vfm_migrate_receive(h->dev, h->mem, h->fd, h->opts, &h->report, &h->err);
-	return NULL;
-}
-
-static void *send_it(void *arg)
-{
-	struct rig_half *h = arg;
-
-	h->ret = vfm_migrate_send(h->dev, h->mem, h->fd, h->opts, &h->report, &h->err);
+	/* As a program that ends would. */
+	shutdown(h->fd, SHUT_RDWR);
 	return NULL;
 }
 
 void rig_receive_begin(struct rig_half *half)
 {
 	assert_int_equal(pthread_create(&half->thread, NULL, receive, half), 0);
-}
-
-void rig_send_begin(struct rig_half *half)
-{
-	assert_int_equal(pthread_create(&half->thread, NULL, send_it, half), 0);
 }
 
 int rig_join(struct rig_half *half)

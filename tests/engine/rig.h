@@ -57,7 +57,7 @@ void rig_check_back(struct rig *r);
 
 unsigned int rig_count_fds(void);
 
-/** rig_thread() - the other half of something that must not block. */
+/** struct rig_half - a destination with a thread of its own */
 struct rig_half {
 	struct vfm_device *dev;
 	struct vfm_memory *mem;
@@ -69,7 +69,6 @@ struct rig_half {
 	unsigned long thread;
 };
 void rig_receive_begin(struct rig_half *half);
-void rig_send_begin(struct rig_half *half);
 int rig_join(struct rig_half *half);
 
 #endif
