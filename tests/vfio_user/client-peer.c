@@ -54,7 +54,7 @@ void peer_put64(struct peer_msg *msg, size_t at, uint64_t v)
 		msg->len = at + sizeof(v);
 }
 
-static void wrong(struct peer *p, const char *fmt, ...)
+VFM_PRINTF(2, 3) static void wrong(struct peer *p, const char *fmt, ...)
 {
 	char text[256];
 	va_list ap;
