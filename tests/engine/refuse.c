@@ -346,11 +346,19 @@ static void a_peer_that_does_not_read(void **state)
 	close(c.fd);
 }
 
-/* The destination learns why, as long as nothing is half said. */
+static void cancel_in_read(struct wrap *w, const char *call)
+{
+	struct cancel *c = w->user;
+
+	if (!strcmp(call, "read_data"))
+		set_cancel(c->fd);
+}
+
+/* The destination learns why, as long as nothing is half said: at each phase, and inside of one. */
 static void both_hear_of_it(void **state)
 {
 	(void)state;
-	for (enum vfm_phase at = VFM_PHASE_PRECOPY; at <= VFM_PHASE_COMMIT; at++) {
+	for (enum vfm_phase at = VFM_PHASE_SETUP; at <= VFM_PHASE_COMMIT; at++) {
 		struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
 		struct cancel c = { eventfd(0, EFD_CLOEXEC), at };
 		struct rig_half half;
@@ -363,7 +371,9 @@ static void both_hear_of_it(void **state)
 		half = (struct rig_half){ .dev = &r.wd->dev, .fd = fds[1] };
 		rig_receive_begin(&half);
 		opts.cancel_fd = c.fd;
-		opts.progress = cancel_at;
+		r.ws->hook = at == VFM_PHASE_SETUP ? cancel_in_read : NULL;
+		r.ws->user = &c;
+		opts.progress = at == VFM_PHASE_SETUP ? NULL : cancel_at;
 		opts.user = &c;
 		assert_int_equal(vfm_migrate_send(&r.ws->dev, NULL, fds[0], &opts, &r.report,
 						  &r.err),
