@@ -42,7 +42,7 @@ struct vfm_server_opts {
 };
 
 #define VFM_SERVER_OPTS(...)                                                                       \
-	((struct vfm_server_opts){ .size = sizeof(struct vfm_server_opts), .fd = -1, __VA_ARGS__ })
+	((struct vfm_server_opts){ .size = sizeof(struct vfm_server_opts), __VA_ARGS__ })
 
 /**
  * vfm_server_new() - begin to listen

@@ -89,7 +89,8 @@ int vfm_iova_map_remove(struct vfm_iova_map *map, uint64_t iova, uint64_t size, 
 	e = &map->entries[after - 1];
 	if (e->iova != iova || e->size != size)
 		return -ENOENT;
-	*data = e->data;
+	if (data)
+		*data = e->data;
 	memmove(e, e + 1, (map->count - after) * sizeof(*e));
 	map->count--;
 	return 0;

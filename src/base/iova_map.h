@@ -30,7 +30,7 @@ void vfm_iova_map_free(struct vfm_iova_map *map);
 /** vfm_iova_map_add() - -EINVAL: empty or wraps; -EEXIST: overlaps; -ENOMEM. */
 int vfm_iova_map_add(struct vfm_iova_map *map, uint64_t iova, uint64_t size, void *data);
 
-/** vfm_iova_map_remove() - the entry that is exactly this range; -ENOENT. */
+/** vfm_iova_map_remove() - the entry that is exactly this range; @data may be NULL; -ENOENT. */
 int vfm_iova_map_remove(struct vfm_iova_map *map, uint64_t iova, uint64_t size, void **data);
 
 /** vfm_iova_map_find() - the entry that holds @iova, or NULL. Valid until the map changes. */

@@ -76,7 +76,7 @@ VFM_API int vfm_sim_start_ring(struct vfm_device *dev, const struct vfm_sim_ring
 		{ VFM_SIM_REG_RING_IRQ_EVERY, irq_every },
 		{ VFM_SIM_REG_RING_CONTROL, VFM_SIM_RING_START },
 	};
-	uint64_t status, error;
+	uint64_t status = 0, error = 0;
 	int ret = 0;
 
 	for (size_t i = 0; !ret && i < VFM_ARRAY_SIZE(program); i++)

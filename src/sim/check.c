@@ -54,27 +54,31 @@ static uint64_t word_at(const uint8_t *p)
 	return le64toh(word);
 }
 
-static int replay_ring(const struct vfm_sim_ring *ring, const struct vfm_sim_plan *plan,
-		       struct last_write **out, struct vfm_err *err)
+static int check_replay(const struct vfm_sim_ring *ring, struct vfm_err *err)
 {
-	struct last_write *blocks;
-	int ret = vfm_sim_ring_check(ring, err);
-
-	if (ret)
-		return ret;
 	if (ring->count > REPLAY_MAX)
 		return vfm_fail(err, -E2BIG, "replay of %" PRIu64 " writes", ring->count);
-	blocks = calloc((size_t)(ring->size / VFM_SIM_BLOCK), sizeof(*blocks));
-	if (!blocks)
-		return vfm_fail(err, -ENOMEM, "replay of a ring of %" PRIu64 " bytes", ring->size);
-	for (uint64_t number = 1; number <= ring->count; number++) {
+	return vfm_sim_ring_check(ring, err);
+}
+
+/* The last write to each block, to be freed; NULL when there is no memory. */
+static struct last_write *replay_ring(const struct vfm_sim_ring *ring,
+				      const struct vfm_sim_plan *plan)
+{
+	struct last_write *blocks = calloc((size_t)(ring->size / VFM_SIM_BLOCK), sizeof(*blocks));
+
+	for (uint64_t number = 1; blocks && number <= ring->count; number++) {
 		struct last_write *b = &blocks[vfm_sim_plan_position(plan, number)];
 
 		b->number = number;
 		b->chain = vfm_sim_chain(plan, number, b->chain);
 	}
-	*out = blocks;
-	return 0;
+	return blocks;
+}
+
+static int no_memory(const struct vfm_sim_ring *ring, struct vfm_err *err)
+{
+	return vfm_fail(err, -ENOMEM, "replay of a ring of %" PRIu64 " bytes", ring->size);
 }
 
 static void expect_block(const struct vfm_sim_plan *plan, const struct last_write *last,
@@ -90,10 +94,13 @@ VFM_API int vfm_sim_expect_memory(const struct vfm_sim_ring *ring, void *buf, st
 {
 	struct vfm_sim_plan plan = vfm_sim_plan_of(ring);
 	vfm_auto_free struct last_write *blocks = NULL;
-	int ret = replay_ring(ring, &plan, &blocks, err);
+	int ret = check_replay(ring, err);
 
 	if (ret)
 		return ret;
+	blocks = replay_ring(ring, &plan);
+	if (!blocks)
+		return no_memory(ring, err);
 	for (uint64_t i = 0; i < ring->size / VFM_SIM_BLOCK; i++)
 		expect_block(&plan, &blocks[i], (uint8_t *)buf + i * VFM_SIM_BLOCK);
 	return 0;
@@ -193,10 +200,15 @@ VFM_API int vfm_sim_check_memory(const struct vfm_sim_ring *ring, const void *me
 	vfm_auto_free struct last_write *blocks = NULL;
 	uint64_t count = ring->size / VFM_SIM_BLOCK, wrong = 0, first = 0;
 	enum vfm_sim_fault first_fault = VFM_SIM_FAULT_NONE;
-	int ret = replay_ring(ring, &plan, &blocks, err);
+	int ret = check_replay(ring, err);
 	char text[160];
 
-	for (uint64_t i = 0; !ret && i < count; i++) {
+	if (ret)
+		return ret;
+	blocks = replay_ring(ring, &plan);
+	if (!blocks)
+		return no_memory(ring, err);
+	for (uint64_t i = 0; i < count; i++) {
 		const uint8_t *at = (const uint8_t *)mem + i * VFM_SIM_BLOCK;
 		enum vfm_sim_fault found = judge_block(&plan, i, &blocks[i], at);
 
@@ -206,8 +218,6 @@ VFM_API int vfm_sim_check_memory(const struct vfm_sim_ring *ring, const void *me
 			describe_fault(found, &plan, &blocks[i], at, text, sizeof(text));
 		}
 	}
-	if (ret)
-		return ret;
 	if (fault)
 		*fault = first_fault;
 	if (!wrong)

@@ -248,12 +248,15 @@ static int check_compat(const struct vfm_compat *ours, const struct vfm_compat *
 VFM_API int vfm_identity_check(const struct vfm_identity *ours, const struct vfm_identity *theirs,
 			       struct vfm_err *err)
 {
-	int ret = check_pci(ours, theirs, err);
+	int ret = 0;
 
+	/* What the devices say of themselves tells people more than numbers do. */
+	if (ours->has_compat && theirs->has_compat)
+		ret = check_compat(&ours->compat, &theirs->compat, err);
+	if (!ret)
+		ret = check_pci(ours, theirs, err);
 	if (!ret)
 		ret = check_regions(ours, theirs, err);
-	if (!ret && ours->has_compat && theirs->has_compat)
-		ret = check_compat(&ours->compat, &theirs->compat, err);
 	if (!ret && !(ours->migration & VFM_MIGRATION_STOP_COPY))
 		ret = vfm_fail(err, -ENOTUNIQ,
 			       "image needs a device that migrates, this one has migration flags "

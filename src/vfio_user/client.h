@@ -52,10 +52,16 @@ struct vfm_client_mapping {
 	struct vfm_client_log_part *part;
 };
 
-/** struct vfm_client_log - see client_log.c */
+/**
+ * struct vfm_client_log - see client_log.c
+ * @running: a log runs of which we have to keep a part
+ * @page_size, @ranges, @nr_ranges: those of its start
+ */
 struct vfm_client_log {
 	bool running;
 	uint64_t page_size;
+	struct vfm_range ranges[VFM_MAX_LOG_RANGES];
+	size_t nr_ranges;
 	struct vfm_client_log_part *parts;
 	uint8_t *scratch;
 	size_t scratch_size;

@@ -244,18 +244,39 @@ static struct vfm_irq_set first_of(const struct vfm_irq_set *left, uint32_t n)
 	return part;
 }
 
+/* What takes several messages must not fail after the first for a reason that was known before. */
+static int check_set(struct vfm_client *c, const struct vfm_irq_set *set, struct vfm_err *err)
+{
+	const struct vfm_client_irq *known = NULL;
+
+	if (c->info_known && set->index >= c->info.nr_irqs)
+		return vfm_fail(err, -EINVAL, "set interrupts: no index %u, there are %u",
+				set->index, c->info.nr_irqs);
+	if (c->info_known)
+		known = &c->irqs[set->index];
+	if (known && known->known && !vfm_range_inside(set->start, set->count, known->irq.count))
+		return vfm_fail(err, -EINVAL,
+				"set interrupts %u to %" PRIu64 " of index %u: there are %u",
+				set->start, (uint64_t)set->start + set->count, set->index,
+				known->irq.count);
+	if (set->fds && !c->max_fds)
+		return vfm_fail(err, -ENOTTY, "set interrupts: the server takes no descriptors");
+	return 0;
+}
+
 int vfm_client_set_irqs(struct vfm_device *dev, const struct vfm_irq_set *set, struct vfm_err *err)
 {
 	struct vfm_client *c = vfm_client_of(dev);
 	struct vfm_irq_set left = *set;
+	int ret = check_set(c, set, err);
 
-	if (left.fds && !c->max_fds)
-		return vfm_fail(err, -ENOTTY, "set interrupts: the server takes no descriptors");
+	if (ret)
+		return ret;
 	do {
 		uint32_t n = batch(c, &left);
 		struct vfm_irq_set part = first_of(&left, n);
-		int ret = send_irqs(c, &part, err);
 
+		ret = send_irqs(c, &part, err);
 		if (ret)
 			return ret;
 		left.start += n;

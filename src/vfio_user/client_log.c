@@ -7,13 +7,17 @@
  * With our extension the server keeps all of it: any range, any page size, and
  * what it writes by DMA_WRITE as well. A report is passed on.
  *
- * Others keep only what they write through a descriptor, report only one whole
- * mapping at a time in the page size of the start (some loop for ever or lose
- * pages when it is another), and clear all of it. So for them there is a part
- * here for every mapping: a bit for each page of 4 KiB, counted from address 0.
- * What the server reports goes into the part, so do the pages that we write for
- * it, and what the caller asks for is taken out of the part, in the caller's page
- * size. A part outlives its mapping until it has been reported or the log ends.
+ * Others keep only what they write through a descriptor, some report only one whole
+ * mapping at a time, in the page size of the start (they loop for ever or lose pages
+ * when it is another), and clear all of it. So for them there is a part here for
+ * every mapping: a bit for each page of 4 KiB, counted from address 0. What the
+ * server reports goes into the part, so do the pages that we write for it, and what
+ * the caller asks for is taken out of the part, in the caller's page size. A part
+ * outlives its mapping until it has been reported or the log ends.
+ *
+ * A server that goes by the text refuses what the other kind wants, if the mapping
+ * leaves the ranges of the log or begins inside of one of its pages. So it is asked
+ * again, for whole pages of the log within its ranges.
  */
 
 #include "vfio_user/client.h"
@@ -248,18 +252,52 @@ static int report_by_server(struct vfm_client *c, uint64_t iova, uint64_t size, 
 	return 0;
 }
 
-/* The bits are those of pages of the log's size from the start of the mapping. */
-static void add_pages(struct vfm_client_log_part *p, const uint64_t *bits, uint64_t page_size)
+/* A page of the log may lie in several mappings, all of which have lost it at the server. */
+static void mark_parts(struct vfm_client *c, uint64_t first, uint64_t last)
 {
-	uint64_t pages = p->size / page_size + (p->size % page_size != 0);
+	for (struct vfm_client_log_part *p = c->log.parts; p; p = p->next) {
+		uint64_t from = VFM_MAX(first, p->iova);
+		uint64_t to = VFM_MIN(last, p->iova + (p->size - 1));
+
+		if (from <= to)
+			mark(p, from, to - from + 1);
+	}
+}
+
+/* The bits that were reported for a range, in pages of the log. */
+static void spread(struct vfm_client *c, uint64_t iova, uint64_t size)
+{
+	const uint64_t *bits = (const uint64_t *)(c->log.scratch + REPORT_FIXED);
+	uint64_t page_size = c->log.page_size;
+	uint64_t pages = size / page_size + (size % page_size != 0);
 	uint64_t i = vfm_bitmap_next_set(bits, pages, 0);
 
 	while (i < pages) {
 		uint64_t at = i * page_size;
 
-		mark(p, p->iova + at, VFM_MIN(page_size, p->size - at));
+		mark_parts(c, iova + at, iova + at + (VFM_MIN(page_size, size - at) - 1));
 		i = vfm_bitmap_next_set(bits, pages, i + 1);
 	}
+}
+
+static int ask_by_ranges(struct vfm_client *c, const struct vfm_client_log_part *p,
+			 struct vfm_err *err)
+{
+	uint64_t mask = c->log.page_size - 1;
+	int ret = 0;
+
+	for (size_t i = 0; i < c->log.nr_ranges && !ret; i++) {
+		const struct vfm_range *r = &c->log.ranges[i];
+		uint64_t from = VFM_MAX(p->iova & ~mask, r->iova);
+		uint64_t to = VFM_MIN((p->iova + (p->size - 1)) | mask, r->iova + (r->size - 1));
+
+		if (from > to)
+			continue;
+		ret = ask(c, from, to - from + 1, c->log.page_size, err);
+		if (!ret)
+			spread(c, from, to - from + 1);
+	}
+	return ret;
 }
 
 static int refresh(struct vfm_client *c, struct vfm_client_log_part *p, struct vfm_err *err)
@@ -274,12 +312,14 @@ static int refresh(struct vfm_client *c, struct vfm_client_log_part *p, struct v
 		return 0;
 	}
 	ret = ask(c, p->iova, p->size, page_size, err);
+	if (vfm_client_refused(ret) && !c->dead)
+		return ask_by_ranges(c, p, err);
 	if (ret)
 		return ret;
 	if (page_size == PAGE && p->iova % PAGE == 0)
 		add_words(p->bits, c->log.scratch + REPORT_FIXED, p->count);
 	else
-		add_pages(p, (const uint64_t *)(c->log.scratch + REPORT_FIXED), page_size);
+		spread(c, p->iova, p->size);
 	return 0;
 }
 
@@ -315,21 +355,29 @@ static void move_part(struct vfm_client_log_part *p, uint64_t base, uint64_t las
 		move_coarse(p, first - p->first, end - p->first, base, ratio, bitmap);
 }
 
+static bool touches(const struct vfm_client_log_part *p, uint64_t base, uint64_t last)
+{
+	return p->first <= last && p->first + p->count - 1 >= base;
+}
+
+/* All are asked before any is told, since what one report clears may be another's. */
 static int report_by_parts(struct vfm_client *c, uint64_t iova, uint64_t size, uint64_t page_size,
 			   uint64_t *bitmap, struct vfm_err *err)
 {
 	uint64_t base = iova / PAGE, last = (iova + (size - 1)) / PAGE;
 	struct vfm_client_log_part *p, *next;
+	int ret = 0;
 
+	for (p = c->log.parts; p && !ret; p = p->next) {
+		if (touches(p, base, last))
+			ret = refresh(c, p, err);
+	}
+	if (ret)
+		return ret;
 	for (p = c->log.parts; p; p = next) {
-		int ret;
-
 		next = p->next;
-		if (p->first > last || p->first + p->count - 1 < base)
+		if (!touches(p, base, last))
 			continue;
-		ret = refresh(c, p, err);
-		if (ret)
-			return ret;
 		move_part(p, base, last, page_size / PAGE, bitmap);
 		if (!p->live && vfm_bitmap_next_set(p->bits, p->count, 0) == p->count)
 			free_part(c, p);
@@ -444,6 +492,8 @@ int vfm_client_start_log(struct vfm_device *dev, uint64_t *page_size,
 		return explain_start(c, ret, err);
 	}
 	c->log.page_size = chosen;
+	c->log.nr_ranges = nr_ranges;
+	memcpy(c->log.ranges, ranges, nr_ranges * sizeof(*ranges));
 	*page_size = chosen;
 	return 0;
 }

@@ -222,6 +222,13 @@ static int dma_write(void *user, uint64_t iova, const void *buf, size_t len)
 
 /* ---- mappings ---------------------------------------------------------------- */
 
+static int forget(struct vfm_iova_map *maps, uint64_t iova, uint64_t size)
+{
+	void *none;
+
+	return vfm_iova_map_remove(maps, iova, size, &none);
+}
+
 static int map(struct vfm_srv_request *rq, const struct vfm_dma_map *m)
 {
 	struct vfm_iova_map *maps = &rq->client->maps;
@@ -235,7 +242,7 @@ static int map(struct vfm_srv_request *rq, const struct vfm_dma_map *m)
 				m->size);
 	ret = vfm_device_map_dma(rq->dev, m, &rq->err);
 	if (ret)
-		vfm_iova_map_remove(maps, m->iova, m->size, NULL);
+		forget(maps, m->iova, m->size);
 	return ret;
 }
 
@@ -282,7 +289,7 @@ static int unmap_one(struct vfm_srv_request *rq, uint64_t iova, uint64_t size)
 		return vfm_fail(&rq->err, -ENOENT,
 				"unmap 0x%" PRIx64 ", size 0x%" PRIx64 ": not mapped", iova, size);
 	ret = vfm_device_unmap_dma(rq->dev, iova, size, &rq->err);
-	return ret ? ret : vfm_iova_map_remove(maps, iova, size, NULL);
+	return ret ? ret : forget(maps, iova, size);
 }
 
 int vfm_srv_dma_unmap(struct vfm_srv_request *rq)

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bitmap.h"
 #include "base/util.h"
 #include "device/host.h"
 #include "protocol/v2.h"
@@ -169,6 +170,50 @@ static void precopy_sizes_are_exact(void **state)
 	}
 }
 
+/* A session that was given up is forgotten: the next would bring all of it. */
+static void sizes_between_sessions(void **state)
+{
+	struct record r;
+	struct bare b;
+	uint64_t whole;
+
+	(void)state;
+	open_bare(&b, "state=256K,initial=64K,bar=64K");
+	whole = size_now(&b);
+	for (int i = 0; i < 2; i++) {
+		walk(&b, VFM_STATE_PRE_COPY);
+		assert_int_equal(size_now(&b), whole);
+		assert_true(save(&b, &r) > 0);
+		assert_int_equal(size_now(&b), whole - r.len);
+		walk(&b, VFM_STATE_RUNNING);
+		assert_int_equal(size_now(&b), whole);
+		walk(&b, VFM_STATE_STOP_COPY);
+		drain(&b);
+		walk(&b, VFM_STATE_STOP);
+		assert_int_equal(size_now(&b), whole);
+	}
+	drv->close(b.d);
+}
+
+/* Time in which the device stood, or may do no DMA, is nobody's: clocks begin anew. */
+static void stopped_time_is_not_made_up_for(void **state)
+{
+	struct bare b;
+
+	(void)state;
+	open_bare(&b, "state=64K,bar=8K,dirty=64G");
+	walk(&b, VFM_STATE_STOP);
+	b.d->state_clock.last_ns = b.d->ring_clock.last_ns = 1;
+	write_reg(&b, VFM_SIM_REG_STATE_STEP, 1000);
+	assert_int_equal(b.d->state_clock.last_ns, 1);
+	walk(&b, VFM_STATE_RUNNING_P2P);
+	assert_true(b.d->state_clock.last_ns > 1);
+	b.d->ring_clock.last_ns = 1;
+	walk(&b, VFM_STATE_RUNNING);
+	assert_true(b.d->ring_clock.last_ns > 1);
+	drv->close(b.d);
+}
+
 /* A page that changed after it was given out is given out again, with its new bytes. */
 static void changed_pages_come_again(void **state)
 {
@@ -194,6 +239,28 @@ static void changed_pages_come_again(void **state)
 	assert_memory_equal(src.d->state, dst.d->state, 512 * 1024);
 	drv->close(src.d);
 	drv->close(dst.d);
+}
+
+/* A page that changes all the time does not keep the others from being given out. */
+static void no_page_starves(void **state)
+{
+	const uint64_t busy = 1;
+	struct record r;
+	struct bare b;
+
+	(void)state;
+	open_bare(&b, "state=64K,initial=4K,bar=8K");
+	b.d->record_pages = 1;
+	walk(&b, VFM_STATE_PRE_COPY);
+	for (int i = 0; i < 17; i++) {
+		assert_true(save(&b, &r) > 0);
+		if (!vfm_bitmap_test(b.d->save.dirty, busy)) {
+			vfm_bitmap_set(b.d->save.dirty, busy);
+			b.d->save.dirty_count++;
+		}
+	}
+	assert_int_equal(b.d->save.dirty_count, 1);
+	drv->close(b.d);
 }
 
 /* With a limit, a record takes a few milliseconds at most, and the rate is kept. */
@@ -414,10 +481,13 @@ static void incomplete_images_are_refused(void **state)
 	for (size_t i = 0; i < NR_RECORDS; i++) {
 		struct bare b;
 
-		/* again: fine for pages only */
-		open_resuming(&b, i + 1);
-		assert_int_equal(load(&b, good[i].bytes, good[i].len), i < 2 ? 0 : -EBADMSG);
-		drv->close(b.d);
+		/* again: fine for pages only, and not behind what is not pages */
+		for (size_t had = i + 1; had <= NR_RECORDS; had++) {
+			open_resuming(&b, had);
+			assert_int_equal(load(&b, good[i].bytes, good[i].len),
+					 had <= 2 ? 0 : -EBADMSG);
+			drv->close(b.d);
+		}
 	}
 }
 
@@ -456,7 +526,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(precopy_sizes_are_exact),
+		cmocka_unit_test(sizes_between_sessions),
+		cmocka_unit_test(stopped_time_is_not_made_up_for),
 		cmocka_unit_test(changed_pages_come_again),
+		cmocka_unit_test(no_page_starves),
 		cmocka_unit_test(rates_are_kept),
 		cmocka_unit_test(wrong_fields_are_refused),
 		cmocka_unit_test(wrong_lengths_are_refused),

@@ -100,8 +100,8 @@ static void stop_continue_restart(void **state)
 	vfm_device_close(dev);
 }
 
-/* It does DMA in RUNNING and PRE_COPY alone, and what was not done is not made up for. */
-static void dma_by_state(void **state)
+/* It does DMA in RUNNING and PRE_COPY alone; its state changes also in the P2P states. */
+static void work_by_state(void **state)
 {
 	static const struct {
 		enum vfm_state state;
@@ -113,11 +113,14 @@ static void dma_by_state(void **state)
 		{ VFM_STATE_STOP, false },	   { VFM_STATE_RUNNING, true },
 	};
 	struct vfm_device *dev = open_ring("state=4K");
-	uint64_t count = 0;
+	uint64_t count = 0, changes = 0;
 
 	(void)state;
 	for (size_t i = 0; i < VFM_ARRAY_SIZE(table); i++) {
 		set_state(dev, table[i].state);
+		reg_write(dev, VFM_SIM_REG_STATE_STEP, 3);
+		changes += vfm_state_is_active(table[i].state) ? 3 : 0;
+		assert_int_equal(reg_read(dev, VFM_SIM_REG_STATE_CHANGES), changes);
 		reg_write(dev, VFM_SIM_REG_RING_STEP, 40);
 		count += table[i].dma ? 40 : 0;
 		assert_int_equal(reg_read(dev, VFM_SIM_REG_RING_COUNT), count);
@@ -346,7 +349,7 @@ int main(void)
 		cmocka_unit_test(steps_are_what_the_model_says),
 		cmocka_unit_test(damage_is_carried_on),
 		cmocka_unit_test(stop_continue_restart),
-		cmocka_unit_test(dma_by_state),
+		cmocka_unit_test(work_by_state),
 		cmocka_unit_test(wrong_rings_are_refused),
 		cmocka_unit_test(unmapped_memory_stops_it),
 		cmocka_unit_test(it_runs_by_time),

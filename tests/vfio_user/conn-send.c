@@ -12,7 +12,8 @@
 
 #include "vfio_user/conn.h"
 
-#define BIG (1u << 20)
+/* More than any socket buffer that a connection asks for. */
+#define BIG (4u << 20)
 
 static const struct vfm_wait patience = { .timeout_ms = 5000, .cancel_fd = -1 };
 
@@ -181,7 +182,7 @@ static void *send_and_receive(void *user)
 	return NULL;
 }
 
-/* Both ends send 1 MiB at once, and nobody receives before it has sent. */
+/* Both ends send 4 MiB at once, and nobody receives before it has sent. */
 static void no_deadlock(void **state)
 {
 	uint8_t *one = big_payload(1), *two = big_payload(2);
