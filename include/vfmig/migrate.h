@@ -131,8 +131,8 @@ int vfm_load(struct vfm_device *dev, int fd, const struct vfm_migrate_opts *opts
  * because of a limit. Until COMMIT every failure puts @dev back into the state in
  * which it was found; one that is in ERROR stays there, for the caller to reset.
  * What other threads write into @mem meanwhile is not logged and may be lost.
- * After a failure the connection is shut down for writing. When @report->committed is set and the call failed, the destination
- * may be running: @dev is left in STOP and must not be run by guess.
+ * After a failure the connection is shut down for writing. When @report->committed is set and the
+ * call failed, the destination may be running: @dev is left in STOP and must not be run by guess.
  */
 int vfm_migrate_send(struct vfm_device *dev, struct vfm_memory *mem, int fd,
 		     const struct vfm_migrate_opts *opts, struct vfm_migration_report *report,

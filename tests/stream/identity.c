@@ -412,6 +412,13 @@ static void alike(void **state)
 	/* A region without size is as good as none. */
 	theirs.nr_regions = 16;
 	assert_int_equal(vfm_identity_check(&ours, &theirs, NULL), 0);
+	/* Parameters that the destination looks at itself, whatever the source would do. */
+	strcpy(theirs.compat.params, "z=26");
+	assert_int_equal(vfm_identity_check(&ours, &theirs, NULL), -ENOTUNIQ);
+	theirs.compat.judges_params = true;
+	assert_int_equal(vfm_identity_check(&ours, &theirs, NULL), -ENOTUNIQ);
+	ours.compat.judges_params = true;
+	assert_int_equal(vfm_identity_check(&ours, &theirs, NULL), 0);
 	/* What only one can tell is no difference. */
 	theirs.has_compat = false;
 	theirs.compat.version = 99;
