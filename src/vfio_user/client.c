@@ -167,10 +167,9 @@ static int connect_conn(struct vfm_client *c, int fd, struct vfm_err *err)
 	if (own < 0)
 		return vfm_fail(err, -errno, "duplicate the socket");
 	ret = vfm_vu_conn_new(&c->conn, own, c->max_payload, err);
-	if (ret)
-		return ret;
-	own = -1;
-	return 0;
+	if (!ret)
+		vfm_take_fd(&own);
+	return ret;
 }
 
 /* @fd stays the caller's. */

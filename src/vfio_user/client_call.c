@@ -234,14 +234,13 @@ static int take_reply(struct vfm_client_call *call, struct vfm_vu_msg *msg,
 static int serve_stored(struct vfm_client *c, unsigned int max, struct vfm_err *err)
 {
 	struct vfm_err cause;
-	int ret = 0;
 
 	cause.msg[0] = '\0';
 	for (unsigned int n = 0; n < max || vfm_vu_conn_has_message(c->conn); n++) {
 		struct vfm_wait wait = { .timeout_ms = c->timeout_ms, .cancel_fd = -1 };
 		struct vfm_vu_msg msg;
+		int ret = vfm_vu_conn_recv(c->conn, &msg, NULL, &cause);
 
-		ret = vfm_vu_conn_recv(c->conn, &msg, NULL, &cause);
 		if (ret == 0)
 			return 0;
 		if (ret == 1)

@@ -104,9 +104,10 @@ static int dma_read(struct vfm_client *c, uint64_t iova, uint64_t len, const voi
 
 	if (ret)
 		return ret;
-	*data = m->base + (iova - m->iova);
-	if (m->base)
+	if (m->base) {
+		*data = m->base + (iova - m->iova);
 		return 0;
+	}
 	ret = need_bounce(c, len);
 	if (ret)
 		return ret;

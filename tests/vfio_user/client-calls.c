@@ -14,27 +14,11 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "client-peer.h"
-
-static __thread unsigned int sendmsg_calls;
-static __thread unsigned int fds_sent;
-
-/* In the place of libc's, for the whole program. */
-ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
-{
-	const struct cmsghdr *c = CMSG_FIRSTHDR(msg);
-
-	sendmsg_calls++;
-	if (msg->msg_controllen && c)
-		fds_sent += (unsigned int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-	return syscall(SYS_sendmsg, fd, msg, flags);
-}
 
 static const struct peer_opts strict = { 0 };
 static const struct peer_opts extended = { .extension = true };

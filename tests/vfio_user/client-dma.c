@@ -518,6 +518,12 @@ static int setup(void **state)
 	return ftruncate(file_fd, 0x8000);
 }
 
+static int teardown(void **state)
+{
+	(void)state;
+	return close(file_fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -529,5 +535,5 @@ int main(void)
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -135,6 +135,9 @@ uint64_t peer_get64(const struct peer_msg *msg, size_t at);
 void peer_put32(struct peer_msg *msg, size_t at, uint32_t v);
 void peer_put64(struct peer_msg *msg, size_t at, uint64_t v);
 
+/** What this thread has sent: calls of sendmsg(), and descriptors with them. */
+extern __thread unsigned int sendmsg_calls, fds_sent;
+
 /** count_fds() - descriptors of this process, to find leaks. */
 unsigned int count_fds(void);
 
