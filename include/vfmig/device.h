@@ -377,16 +377,16 @@ int vfm_device_reset(struct vfm_device *dev, struct vfm_err *err) VFM_MUST_CHECK
  * @model: of the device, "vfmig,sim-dma"
  * @version: of the images that it writes
  * @min_version: oldest image that it reads
+ * @params: those of its parameters that shape the image
  * @judges_params: the device looks itself at images whose params differ, when it loads
  *	them; else they are refused
- * @params: those of its parameters that shape the image
  */
 struct vfm_compat {
 	char model[VFM_MODEL_TEXT];
 	uint32_t version;
 	uint32_t min_version;
-	bool judges_params;
 	char params[VFM_PARAMS_TEXT];
+	bool judges_params;
 };
 
 /**
