@@ -34,7 +34,7 @@ static const struct limit limits[] = {
 	/* told to be large; measured */
 	{ "state=64K", 0, 0, UINT64_C(900) << 30, 0, 300, 3, "after 3 rounds: 921600.0 MiB of the device" },
 	/* initial data that never end */
-	{ "state=64K", 0, 0, 0, 5 * MIB, 300, 3, "5.0 MiB of that are initial data" },
+	{ "state=64K", 0, 0, 0, 5 * MIB, 60000, 3, "5.0 MiB of that are initial data" },
 	/* really slow, and changing */
 	{ "state=4M,dirty=100M,save-rate=40M", 0, 0, 0, 0, 1, 3, "1 ms are allowed" },
 	/* no pre-copy and no log: it does not get better */

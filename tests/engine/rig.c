@@ -81,6 +81,11 @@ void rig_step(struct vfm_device *dev, uint64_t writes, uint64_t changes)
 
 int rig_migrate(struct rig *r, const struct vfm_migrate_opts *opts)
 {
+	struct vfm_migrate_opts patient = VFM_MIGRATE_OPTS();
+
+	patient.max_downtime_ms = 10000;
+	if (!opts)
+		opts = &patient;
 	return vfm_migrate(&r->ws->dev, r->src_mem, &r->wd->dev, r->dst_mem, opts, &r->report,
 			   &r->err);
 }
