@@ -156,7 +156,7 @@ static bool say(struct talk *t, char letter)
 /* Say it all, and hang up. Returns what the destination made of it. */
 static int talk_to(struct rig *r, struct talk *t, const char *script, struct rig_half *half)
 {
-	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+	struct vfm_migrate_opts opts = rig_opts();
 	int size = 1 << 20;
 	int fds[2];
 
@@ -483,7 +483,7 @@ static void answers_are_refused(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
-		struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+		struct vfm_migrate_opts opts = rig_opts();
 		const struct answer *a = &answers[i];
 		struct fake f = { .a = a };
 		pthread_t thread;

@@ -80,7 +80,7 @@ static void the_last_report_counts(void **state)
 {
 	(void)state;
 	for (unsigned int lost = 0; lost <= 4; lost++) {
-		struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+		struct vfm_migrate_opts opts = rig_opts();
 		struct vfm_err err;
 		struct rig r;
 		struct at_stop at = { &r, 500 };
@@ -106,7 +106,7 @@ static void a_log_that_fails(void **state)
 {
 	(void)state;
 	for (unsigned int failing = 0; failing <= 4; failing++) {
-		struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+		struct vfm_migrate_opts opts = rig_opts();
 		struct rig r;
 		struct at_stop at = { &r, 500 };
 
@@ -127,7 +127,7 @@ static void a_log_that_fails(void **state)
 /* Without a limit nothing is to be measured, and memory that is sent twice is a waste. */
 static void no_log_and_no_limit(void **state)
 {
-	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+	struct vfm_migrate_opts opts = rig_opts();
 	struct rig r;
 
 	(void)state;
@@ -270,7 +270,7 @@ static int check_source(void *user, struct vfm_device *dev, struct vfm_err *err)
 
 static void what_if_we_die(void **state)
 {
-	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+	struct vfm_migrate_opts opts = rig_opts();
 	struct arming src = { 0 }, dst = { 0 };
 	struct rig r;
 
@@ -306,7 +306,7 @@ static void before_it_runs(void **state)
 {
 	(void)state;
 	for (int fails = 0; fails < 2; fails++) {
-		struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+		struct vfm_migrate_opts opts = rig_opts();
 		struct rig r;
 
 		rig_open(&r, "state=1M", 0);

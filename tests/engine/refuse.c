@@ -34,7 +34,7 @@ static const struct limit limits[] = {
 	/* told to be large; measured */
 	{ "state=64K", 0, 0, UINT64_C(900) << 30, 0, 300, 3, "after 3 rounds: 921600.0 MiB of the device" },
 	/* initial data that never end */
-	{ "state=64K", 0, 0, 0, 5 * MIB, 300, 3, "5.0 MiB of that are initial data" },
+	{ "state=64K", 0, 0, 0, 5 * MIB, 60000, 3, "5.0 MiB of that are initial data" },
 	/* really slow, and changing */
 	{ "state=4M,dirty=100M,save-rate=40M", 0, 0, 0, 0, 1, 3, "1 ms are allowed" },
 	/* no pre-copy and no log: it does not get better */
@@ -46,7 +46,7 @@ static void refused_by_limit(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-		struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+		struct vfm_migrate_opts opts = rig_opts();
 		const struct limit *l = &limits[i];
 		struct rig r;
 
@@ -242,7 +242,7 @@ static void cancelled_at_each_phase(void **state)
 	(void)state;
 	for (enum vfm_phase at = VFM_PHASE_SETUP; at <= VFM_PHASE_COMMIT; at++) {
 		for (int features = 1; features <= 7; features += 6) {
-			struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+			struct vfm_migrate_opts opts = rig_opts();
 			struct cancel c = { eventfd(0, EFD_CLOEXEC), at };
 			char params[64];
 			struct rig r;
@@ -279,7 +279,7 @@ static int cancel_before_run(void *user, struct vfm_device *dev, struct vfm_err 
 
 static void too_late_to_cancel(void **state)
 {
-	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+	struct vfm_migrate_opts opts = rig_opts();
 	struct cancel c = { eventfd(0, EFD_CLOEXEC), VFM_PHASE_DONE };
 	struct rig r;
 
@@ -322,7 +322,7 @@ static void cancel_later(void *user, const struct vfm_migration_report *now)
 /* While the socket is full the device works on, and we hear of cancellation and measure silence. */
 static void a_peer_that_does_not_read(void **state)
 {
-	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+	struct vfm_migrate_opts opts = rig_opts();
 	struct cancel c = { .fd = eventfd(0, EFD_CLOEXEC) };
 	struct rig r;
 
@@ -359,7 +359,7 @@ static void both_hear_of_it(void **state)
 {
 	(void)state;
 	for (enum vfm_phase at = VFM_PHASE_SETUP; at <= VFM_PHASE_COMMIT; at++) {
-		struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+		struct vfm_migrate_opts opts = rig_opts();
 		struct cancel c = { eventfd(0, EFD_CLOEXEC), at };
 		struct rig_half half;
 		struct rig r;
