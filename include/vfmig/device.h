@@ -378,12 +378,15 @@ int vfm_device_reset(struct vfm_device *dev, struct vfm_err *err) VFM_MUST_CHECK
  * @version: of the images that it writes
  * @min_version: oldest image that it reads
  * @params: those of its parameters that shape the image
+ * @judges_params: the device looks itself at images whose params differ, when it loads
+ *	them; else they are refused
  */
 struct vfm_compat {
 	char model[VFM_MODEL_TEXT];
 	uint32_t version;
 	uint32_t min_version;
 	char params[VFM_PARAMS_TEXT];
+	bool judges_params;
 };
 
 /**

@@ -68,7 +68,7 @@ struct vfm_migration_report {
 };
 
 /**
- * struct vfm_migrate_opts - zero it, then fill in; VFM_MIGRATE_OPTS sets the defaults
+ * struct vfm_migrate_opts - begin with VFM_MIGRATE_OPTS(), never with zeros
  * @size: sizeof(struct vfm_migrate_opts)
  * @max_downtime_ms: the device is stopped only when the rest fits into this at the
  *	rate measured; 0: no limit
@@ -93,13 +93,14 @@ struct vfm_migrate_opts {
 	void *user;
 };
 
-#define VFM_MIGRATE_OPTS(...)                                                                      \
+/** VFM_MIGRATE_OPTS() - a struct vfm_migrate_opts with the defaults; change its fields afterwards.
+ */
+#define VFM_MIGRATE_OPTS()                                                                         \
 	((struct vfm_migrate_opts){ .size = sizeof(struct vfm_migrate_opts),                       \
 				    .max_downtime_ms = 300,                                        \
 				    .max_rounds = 100,                                             \
 				    .timeout_ms = 30000,                                           \
-				    .cancel_fd = -1,                                               \
-				    __VA_ARGS__ })
+				    .cancel_fd = -1 })
 
 /**
  * vfm_save() - write a device's state to a descriptor
@@ -131,8 +132,8 @@ int vfm_load(struct vfm_device *dev, int fd, const struct vfm_migrate_opts *opts
  * because of a limit. Until COMMIT every failure puts @dev back into the state in
  * which it was found; one that is in ERROR stays there, for the caller to reset.
  * What other threads write into @mem meanwhile is not logged and may be lost.
- * After a failure the connection is shut down for writing. When @report->committed is set and the call failed, the destination
- * may be running: @dev is left in STOP and must not be run by guess.
+ * After a failure the connection is shut down for writing. When @report->committed is set and the
+ * call failed, the destination may be running: @dev is left in STOP and must not be run by guess.
  */
 int vfm_migrate_send(struct vfm_device *dev, struct vfm_memory *mem, int fd,
 		     const struct vfm_migrate_opts *opts, struct vfm_migration_report *report,

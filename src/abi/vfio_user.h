@@ -88,8 +88,9 @@ enum vfm_vu_command {
 enum vfm_vu_ext_feature {
 	VFM_VU_EXT_PRECOPY_INFO = 0xf001, /* GET: u64 initial, u64 dirty, u32 flags, u32 0 */
 	VFM_VU_EXT_ORPHAN = 0xf002,	  /* SET: u32 enum vfm_orphan, u32 0 */
-	VFM_VU_EXT_COMPAT = 0xf003,	  /* GET: u32 version, u32 oldest, model[64], params[512] */
+	VFM_VU_EXT_COMPAT = 0xf003, /* GET: u32 version, oldest, flags, 0; model[64], params[512] */
 };
 #define VFM_VU_EXT_VERSION 1
+#define VFM_VU_EXT_JUDGES_PARAMS (1u << 0) /* in the flags of COMPAT */
 
 #endif

@@ -99,7 +99,7 @@ int vfm_dirty_log_start(struct vfm_dirty_log *log, uint64_t *page_size,
 	for (size_t i = 0; log->ranges && i < nr; i++)
 		if (add_range(log, &ranges[i]))
 			break;
-	if (log->nr_ranges != nr) {
+	if (!log->ranges || log->nr_ranges != nr) {
 		vfm_dirty_log_clear(log);
 		return vfm_fail(err, -ENOMEM, "start log: no memory for %zu ranges", nr);
 	}

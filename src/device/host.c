@@ -389,6 +389,7 @@ static void fill_compat(struct vfm_host *host)
 	s->priv = host->priv;
 	s->compat.version = host->driver.version;
 	s->compat.min_version = host->driver.min_version;
+	s->compat.judges_params = host->driver.compatible != NULL;
 	snprintf(s->compat.model, sizeof(s->compat.model), "%s", host->driver.model);
 	snprintf(s->compat.params, sizeof(s->compat.params), "%s", host->desc.params);
 }

@@ -84,6 +84,7 @@ int vfm_image_parse_compat(struct vfm_compat *compat, const uint8_t *payload, si
 {
 	struct vfm_reader r = vfm_reader_of(payload, len);
 
+	compat->judges_params = false; /* that of an image says nothing */
 	compat->version = vfm_read_le32(&r);
 	compat->min_version = vfm_read_le32(&r);
 	if (!read_text(&r, compat->model, sizeof(compat->model)) ||

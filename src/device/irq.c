@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/util.h"
@@ -37,15 +39,20 @@ void vfm_wiring_reset(struct vfm_wiring *w)
 	}
 }
 
-/* An eventfd that is full has been signalled: nothing is lost when that fails. */
+/*
+ * An eventfd that is full has been signalled, and one that blocks belongs to the
+ * user, who must not be able to hang the device by filling it.
+ */
 static void signal_vector(struct vfm_wiring *w, struct vfm_vector *v)
 {
+	struct pollfd room = { .fd = v->fd, .events = POLLOUT };
 	const uint64_t one = 1;
 
 	if (v->fd < 0)
 		return;
-	if (write(v->fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		signal_vector(w, v);
+	if (poll(&room, 1, 0) == 1 && room.revents & POLLOUT)
+		while (write(v->fd, &one, sizeof(one)) < 0 && errno == EINTR)
+			continue;
 	if (w->info.flags & VFM_IRQ_AUTOMASKED)
 		v->masked = true;
 }
@@ -104,21 +111,41 @@ static void close_all(int *fds, uint32_t count)
 		vfm_close_fd(&fds[i]);
 }
 
+/*
+ * Only what has no type of its own, as an eventfd has none: writing to a pipe or a
+ * socket of the user's could block us, or end us with a signal.
+ */
+static int keep(int fd)
+{
+	struct stat st;
+	int copy;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st))
+		return -errno;
+	if (st.st_mode & S_IFMT)
+		return -EINVAL;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return copy < 0 ? -errno : copy;
+}
+
 /* Duplicate all before any is used, so that a failure leaves the old wiring. */
 static int wire(struct vfm_wiring *w, const struct vfm_irq_set *set, struct vfm_err *err)
 {
 	vfm_auto_free int *copies = calloc(VFM_MAX(set->count, 1), sizeof(int));
-	int code;
 
 	if (!copies)
 		return vfm_fail(err, -ENOMEM, "no memory for %" PRIu32 " descriptors", set->count);
 	for (uint32_t i = 0; i < set->count; i++) {
-		copies[i] = set->fds[i] < 0 ? -1 : fcntl(set->fds[i], F_DUPFD_CLOEXEC, 0);
+		copies[i] = keep(set->fds[i]);
 		if (set->fds[i] >= 0 && copies[i] < 0) {
-			code = -errno;
+			int code = copies[i];
+
 			close_all(copies, i);
-			return vfm_fail(err, code, "keep descriptor %d for vector %" PRIu32,
-					set->fds[i], set->start + i);
+			return vfm_fail(err, code, "vector %" PRIu32 ": descriptor %d%s",
+					set->start + i, set->fds[i],
+					code == -EINVAL ? " is not an eventfd" : "");
 		}
 	}
 	unwire(w, set->start, set->count);

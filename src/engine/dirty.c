@@ -28,6 +28,13 @@
 /* Pages in one record: with the address in front they fill it, but for the last page's worth. */
 #define BATCH_PAGES ((VFM_STREAM_PAYLOAD_MAX - 8) / VFM_MEMORY_PAGE)
 
+/*
+ * Holes are looked for in runs of at least so many dirty pages. The kernel walks
+ * all data up to the next hole for that, which is nothing against sending it, and
+ * much against sending a few pages that the device has just written.
+ */
+#define HOLE_PAGES 512
+
 /* So many pages are looked at before the device and the peer are. */
 #define SERVICE_PAGES 4096
 
@@ -222,12 +229,13 @@ static bool is_zero(const uint8_t *page)
 static int add_run(struct batch *b, uint64_t at, uint64_t end)
 {
 	const uint8_t *base = vfm_memory_at(b->e->mem, b->r->range.iova, b->r->range.size);
+	bool holes = end - at >= HOLE_PAGES;
 	int ret = 0;
 
 	while (!ret && at < end) {
 		uint64_t begin = at * VFM_MEMORY_PAGE;
 
-		if (begin >= b->data_end)
+		if (holes && begin >= b->data_end)
 			vfm_memory_find_data(b->e->mem, b->n, begin, &begin, &b->data_end);
 		begin = VFM_MIN(begin / VFM_MEMORY_PAGE, end);
 		if (begin > at) {

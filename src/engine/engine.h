@@ -44,6 +44,9 @@ int vfm_memory_drop(struct vfm_memory *mem, struct vfm_device *dev,
 void vfm_memory_find_data(const struct vfm_memory *mem, size_t n, uint64_t offset, uint64_t *begin,
 			  uint64_t *end);
 
+/** vfm_memory_write() - fill a part, which vfm_memory_at() knows. */
+void vfm_memory_write(struct vfm_memory *mem, uint64_t iova, const uint8_t *data, size_t size);
+
 /** vfm_memory_zero() - make a part zero, which vfm_memory_at() knows. Leaves holes holes. */
 void vfm_memory_zero(struct vfm_memory *mem, uint64_t iova, uint64_t size);
 

@@ -6,8 +6,8 @@
  * it, running it, and resetting the device when that fails. A load does this
  * from a file; receive.c does it for a peer.
  *
- * A file is read twice: once to prove all of it and to compare the identity,
- * with the device untouched, and once for the device. The second reading checks
+ * A file is read twice: once to prove all of it, and once for the device, which
+ * is not touched before the identity was compared. The second reading checks
  * everything again, so a file that changes in between does no more harm than a
  * device that refuses: it is reset. What cannot be read twice is put into a file
  * without a name first.
@@ -217,7 +217,6 @@ static int check_record(void *user, const struct vfm_stream_record *record)
 static int load_scan(struct vfm_engine *e)
 {
 	struct vfm_stream_summary summary;
-	struct vfm_identity ours;
 	struct vfm_err err;
 	int ret = vfm_engine_origin(e);
 
@@ -231,10 +230,6 @@ static int load_scan(struct vfm_engine *e)
 		e->err = err;
 	if (!ret && summary.nr_devices != 1)
 		ret = vfm_fail(&e->err, -ENOTSUP, "a stream of %u devices", summary.nr_devices);
-	if (!ret)
-		ret = vfm_identity_get(&ours, e->dev, &e->err);
-	if (!ret)
-		ret = vfm_identity_check(&ours, &summary.identity, &e->err);
 	return ret ? ret : rewind_stream(e);
 }
 

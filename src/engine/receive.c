@@ -135,11 +135,10 @@ static int on_memory_data(struct vfm_engine *e, const struct vfm_stream_record *
 	struct vfm_reader r = vfm_reader_of(record->data, (size_t)record->size);
 	uint64_t start = vfm_now_ns();
 	uint64_t iova = vfm_read_le64(&r);
-	void *to = e->mem && r.left ? vfm_memory_at(e->mem, iova, r.left) : NULL;
 
-	if (!to)
+	if (!e->mem || !r.left || !vfm_memory_at(e->mem, iova, r.left))
 		return outside(e, record, iova, r.left);
-	memcpy(to, r.p, r.left);
+	vfm_memory_write(e->mem, iova, r.p, r.left);
 	vfm_engine_count(e, 0, r.left, vfm_now_ns() - start);
 	return 0;
 }

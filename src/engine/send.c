@@ -337,6 +337,8 @@ static int give(struct vfm_engine *e)
 	ret = put_commit(e);
 	if (ret)
 		e->report.committed = false;
+	else
+		e->told = true; /* there is nothing to take back */
 	return ret;
 }
 
@@ -380,9 +382,9 @@ VFM_API int vfm_migrate_send(struct vfm_device *dev, struct vfm_memory *mem, int
 	if (!ret)
 		ret = vfm_engine_run(&e, send_stages, VFM_ARRAY_SIZE(send_stages));
 	/* The device first: it stands still, and the peer cannot run before COMMIT. */
-	if (ret && !e.report.committed) {
+	if (ret && !e.report.committed)
 		vfm_source_recover(&e);
+	if (ret)
 		vfm_engine_abort(&e);
-	}
 	return vfm_engine_finish(&e, ret, report, err);
 }

@@ -196,12 +196,15 @@ static int hear(struct vfm_engine *e, int ret)
 {
 	struct vfm_stream_record record;
 	struct vfm_err mine = e->err;
-	int heard;
+	int heard = 0;
 
-	if ((ret != -EPIPE && ret != -ECONNRESET) || !e->peer || !e->in || e->told)
+	if ((ret != -EPIPE && ret != -ECONNRESET) || !e->peer || e->told)
 		return ret;
 	e->closing = true;
-	heard = vfm_engine_read(e, &record);
+	if (!e->in)
+		heard = vfm_engine_open_in(e);
+	if (!heard)
+		heard = vfm_engine_read(e, &record);
 	e->closing = false;
 	e->cause.code = 0;
 	if (heard && e->told)

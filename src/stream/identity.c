@@ -23,6 +23,7 @@
 #define LAYOUT 1u
 
 #define HAS_COMPAT (1u << 0)
+#define JUDGES_PARAMS (1u << 1)
 
 /* Fixed fields, regions, two texts with their lengths. */
 #define SIZE_MAX_V1 (40 + 8 * VFM_IDENTITY_REGIONS + 8 + 2 + VFM_MODEL_TEXT + 2 + VFM_PARAMS_TEXT)
@@ -47,10 +48,17 @@ static void put_text(struct vfm_writer *w, const char *text)
 	vfm_write_bytes(w, text, len);
 }
 
+static uint16_t identity_flags(const struct vfm_identity *id)
+{
+	if (!id->has_compat)
+		return 0;
+	return HAS_COMPAT | (id->compat.judges_params ? JUDGES_PARAMS : 0);
+}
+
 static void put_identity(struct vfm_writer *w, const struct vfm_identity *id)
 {
 	vfm_write_le16(w, LAYOUT);
-	vfm_write_le16(w, id->has_compat ? HAS_COMPAT : 0);
+	vfm_write_le16(w, identity_flags(id));
 	vfm_write_le16(w, id->vendor);
 	vfm_write_le16(w, id->device);
 	vfm_write_le16(w, id->subvendor);
@@ -132,13 +140,14 @@ static const char *take_identity(struct vfm_reader *r, struct vfm_identity *id)
 	id->nr_regions = vfm_read_le32(r);
 	if (!layout || reserved)
 		return !layout ? "it has no layout version" : "a reserved field is not zero";
-	if (layout == LAYOUT && flags & ~HAS_COMPAT)
+	if (layout == LAYOUT && flags & ~(HAS_COMPAT | JUDGES_PARAMS))
 		return "it has unknown flags";
 	if (id->nr_regions > VFM_IDENTITY_REGIONS)
 		return "it has too many regions";
 	for (uint32_t i = 0; i < id->nr_regions; i++)
 		id->region_size[i] = vfm_read_le64(r);
 	id->has_compat = flags & HAS_COMPAT;
+	id->compat.judges_params = id->has_compat && flags & JUDGES_PARAMS;
 	wrong = id->has_compat ? take_compat(r, &id->compat) : NULL;
 	if (wrong)
 		return wrong;
@@ -242,18 +251,23 @@ static int check_compat(const struct vfm_compat *ours, const struct vfm_compat *
 		return vfm_fail(err, -ENOTUNIQ,
 				"image of %s has version %u, this device reads %u to %u",
 				theirs->model, theirs->version, ours->min_version, ours->version);
+	if (ours->judges_params)
+		return 0;
 	return check_text("parameters", ours->params, theirs->params, err);
 }
 
 VFM_API int vfm_identity_check(const struct vfm_identity *ours, const struct vfm_identity *theirs,
 			       struct vfm_err *err)
 {
-	int ret = check_pci(ours, theirs, err);
+	int ret = 0;
 
+	/* What the devices say of themselves tells people more than numbers do. */
+	if (ours->has_compat && theirs->has_compat)
+		ret = check_compat(&ours->compat, &theirs->compat, err);
+	if (!ret)
+		ret = check_pci(ours, theirs, err);
 	if (!ret)
 		ret = check_regions(ours, theirs, err);
-	if (!ret && ours->has_compat && theirs->has_compat)
-		ret = check_compat(&ours->compat, &theirs->compat, err);
 	if (!ret && !(ours->migration & VFM_MIGRATION_STOP_COPY))
 		ret = vfm_fail(err, -ENOTUNIQ,
 			       "image needs a device that migrates, this one has migration flags "

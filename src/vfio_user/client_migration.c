@@ -20,7 +20,7 @@
 
 #define MIGRATION_FLAGS (VFM_MIGRATION_STOP_COPY | VFM_MIGRATION_P2P | VFM_MIGRATION_PRE_COPY)
 #define PRECOPY_INFO_SIZE 24
-#define COMPAT_SIZE (8 + VFM_MODEL_TEXT + VFM_PARAMS_TEXT)
+#define COMPAT_SIZE (16 + VFM_MODEL_TEXT + VFM_PARAMS_TEXT)
 
 bool vfm_client_refused(int code)
 {
@@ -376,6 +376,8 @@ int vfm_client_get_compat(struct vfm_device *dev, struct vfm_compat *compat, str
 		return ret;
 	got.version = vfm_read_he32(&r);
 	got.min_version = vfm_read_he32(&r);
+	got.judges_params = vfm_read_he32(&r) & VFM_VU_EXT_JUDGES_PARAMS;
+	(void)vfm_read_he32(&r);
 	vfm_read_copy(&r, got.model, sizeof(got.model));
 	vfm_read_copy(&r, got.params, sizeof(got.params));
 	if (!sound_text(got.model, sizeof(got.model)) ||

@@ -222,13 +222,6 @@ static int dma_write(void *user, uint64_t iova, const void *buf, size_t len)
 
 /* ---- mappings ---------------------------------------------------------------- */
 
-static int forget(struct vfm_iova_map *maps, uint64_t iova, uint64_t size)
-{
-	void *none;
-
-	return vfm_iova_map_remove(maps, iova, size, &none);
-}
-
 static int map(struct vfm_srv_request *rq, const struct vfm_dma_map *m)
 {
 	struct vfm_iova_map *maps = &rq->client->maps;
@@ -242,7 +235,7 @@ static int map(struct vfm_srv_request *rq, const struct vfm_dma_map *m)
 				m->size);
 	ret = vfm_device_map_dma(rq->dev, m, &rq->err);
 	if (ret)
-		forget(maps, m->iova, m->size);
+		vfm_iova_map_remove(maps, m->iova, m->size, NULL);
 	return ret;
 }
 
@@ -289,7 +282,7 @@ static int unmap_one(struct vfm_srv_request *rq, uint64_t iova, uint64_t size)
 		return vfm_fail(&rq->err, -ENOENT,
 				"unmap 0x%" PRIx64 ", size 0x%" PRIx64 ": not mapped", iova, size);
 	ret = vfm_device_unmap_dma(rq->dev, iova, size, &rq->err);
-	return ret ? ret : forget(maps, iova, size);
+	return ret ? ret : vfm_iova_map_remove(maps, iova, size, NULL);
 }
 
 int vfm_srv_dma_unmap(struct vfm_srv_request *rq)

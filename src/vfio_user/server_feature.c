@@ -28,7 +28,7 @@
 #define U64_SIZE 8u
 #define PRECOPY_INFO_SIZE 24u
 #define ORPHAN_SIZE 8u
-#define COMPAT_SIZE (8u + VFM_MODEL_TEXT + VFM_PARAMS_TEXT)
+#define COMPAT_SIZE (16u + VFM_MODEL_TEXT + VFM_PARAMS_TEXT)
 #define LOG_START_SIZE 16u
 #define LOG_REPORT_SIZE 24u
 
@@ -224,6 +224,8 @@ static int get_compat(struct vfm_srv_request *rq, uint32_t argsz)
 	w = begin_reply(rq, COMPAT_SIZE);
 	vfm_write_he32(&w, compat.version);
 	vfm_write_he32(&w, compat.min_version);
+	vfm_write_he32(&w, compat.judges_params ? VFM_VU_EXT_JUDGES_PARAMS : 0);
+	vfm_write_he32(&w, 0);
 	write_text(&w, compat.model, sizeof(compat.model));
 	write_text(&w, compat.params, sizeof(compat.params));
 	return 0;

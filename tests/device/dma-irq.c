@@ -295,6 +295,28 @@ static void vectors_are_wired_one_by_one(void **unused)
 		close(fds[i]);
 }
 
+/* A user's descriptor can neither hang the device nor end its process. */
+static void descriptors_that_are_traps_are_harmless(void **unused)
+{
+	struct vfm_device *dev = open_toy();
+	const uint64_t nearly_full = UINT64_MAX - 1;
+	int fd = eventfd(0, EFD_CLOEXEC), ends[2];
+
+	(void)unused;
+	assert_int_equal(write(fd, &nearly_full, sizeof(nearly_full)), sizeof(nearly_full));
+	assert_int_equal(irq_set(dev, 1, WIRE, 0, 1, NULL, &fd), 0);
+	assert_int_equal(vfm_host_raise_irq(toy_last->host, 1, 0, NULL), 0);
+	assert_int_equal(count_of(fd), nearly_full);
+	assert_int_equal(vfm_host_raise_irq(toy_last->host, 1, 0, NULL), 0);
+	assert_int_equal(count_of(fd), 1);
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(irq_set(dev, 1, WIRE, 0, 1, NULL, &ends[1]), -EINVAL);
+	vfm_device_close(dev);
+	close(ends[0]);
+	close(ends[1]);
+	close(fd);
+}
+
 static void senseless_interrupt_calls_are_refused(void **unused)
 {
 	static const struct {
@@ -343,6 +365,7 @@ int main(void)
 		cmocka_unit_test(writes_reach_the_dirty_log),
 		cmocka_unit_test(interrupts_arrive_masked_ones_later),
 		cmocka_unit_test(vectors_are_wired_one_by_one),
+		cmocka_unit_test(descriptors_that_are_traps_are_harmless),
 		cmocka_unit_test(senseless_interrupt_calls_are_refused),
 	};
 

@@ -322,6 +322,49 @@ static void other_models_and_versions_are_refused_at_once(void **unused)
 	}
 }
 
+static int accept_eight_pages(void *priv, const struct vfm_compat *theirs, struct vfm_err *err)
+{
+	(void)priv;
+	if (!strcmp(theirs->params, "pages=8"))
+		return 0;
+	return vfm_fail(err, -ENOTUNIQ, "cannot read %s", theirs->params);
+}
+
+static int describe_otherwise(void *priv, struct vfm_description *desc, struct vfm_err *err)
+{
+	(void)priv;
+	(void)err;
+	strcpy(desc->params, "pages=9");
+	return 0;
+}
+
+/* Params that differ are refused, unless the driver wants to look at them itself. */
+static void a_driver_may_judge_params(void **unused)
+{
+	uint8_t image[8192];
+	size_t len = save_image(image, sizeof(image), 8000);
+
+	(void)unused;
+	for (int judges = 0; judges < 2; judges++) {
+		struct vfm_driver driver = toy_driver;
+		struct vfm_compat compat;
+		struct vfm_device *dev;
+		struct vfm_err err;
+
+		driver.describe = describe_otherwise;
+		driver.compatible = judges ? accept_eight_pages : NULL;
+		assert_int_equal(vfm_device_from_driver(&dev, &driver, NULL, NULL), 0);
+		assert_int_equal(vfm_device_get_compat(dev, &compat, NULL), 0);
+		assert_int_equal(compat.judges_params, judges);
+		assert_int_equal(vfm_device_set_state(dev, VFM_STATE_RESUMING, NULL), 0);
+		assert_int_equal(write_all(dev, image, len, 50, &err), judges ? 0 : -ENOTUNIQ);
+		if (!judges)
+			assert_non_null(
+				strstr(err.msg, "parameters pages=8, the device has pages=9"));
+		vfm_device_close(dev);
+	}
+}
+
 static void precopy_accounts_and_ends(void **unused)
 {
 	struct vfm_device *dev = open_toy();
@@ -408,6 +451,7 @@ int main(void)
 		cmocka_unit_test(truncated_image_is_noticed_at_every_byte),
 		cmocka_unit_test(flipped_bit_is_noticed_everywhere),
 		cmocka_unit_test(other_models_and_versions_are_refused_at_once),
+		cmocka_unit_test(a_driver_may_judge_params),
 		cmocka_unit_test(precopy_accounts_and_ends),
 		cmocka_unit_test(failed_driver_is_heard),
 	};

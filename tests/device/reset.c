@@ -62,7 +62,7 @@ static void reset_races_with_everything(void **unused)
 						  VFM_STATE_RESUMING, VFM_STATE_STOP,
 						  VFM_STATE_RUNNING_P2P };
 	struct race race = { 0 };
-	uint8_t buf[1000];
+	uint8_t buf[1000] = { 0 };
 	pthread_t thread;
 	enum vfm_state state;
 	bool driver_was_reset;

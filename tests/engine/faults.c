@@ -142,7 +142,7 @@ static bool break_wire(enum relay_fault fault, bool reverse, unsigned int record
 	struct relay relay = {
 		.fault = fault, .reverse = reverse, .record = record, .bytes = bytes
 	};
-	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+	struct vfm_migrate_opts opts = rig_opts();
 	struct rig_half half;
 	struct rig r;
 	bool late;

@@ -11,10 +11,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -154,7 +156,7 @@ static bool say(struct talk *t, char letter)
 /* Say it all, and hang up. Returns what the destination made of it. */
 static int talk_to(struct rig *r, struct talk *t, const char *script, struct rig_half *half)
 {
-	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+	struct vfm_migrate_opts opts = rig_opts();
 	int size = 1 << 20;
 	int fds[2];
 
@@ -364,12 +366,21 @@ static void random_talk(void **state)
 
 /* ---- against the source -------------------------------------------------- */
 
+/**
+ * struct answer
+ * @before: said at once
+ * @after: said when END is there
+ * @full: said when the socket is full, without ever reading more
+ * @deaf: from then on we cannot be written to
+ */
 struct answer {
-	const char *before; /* said at once */
-	const char *after;  /* said when END is there */
+	const char *before;
+	const char *after;
 	int expect;
 	const char *text;
 	bool committed;
+	const char *full;
+	bool deaf;
 };
 
 static const struct answer answers[] = {
@@ -389,6 +400,12 @@ static const struct answer answers[] = {
 	{ "r", "l", -ECONNRESET, "commit: the destination has closed the connection", true },
 	{ "r", "ll", -EPROTO, "commit: unexpected record LOADED", true },
 	{ "r", "la", -EREMOTEIO, "commit: destination: bad?[2Jluck", true },
+	/* a COMMIT that cannot be said is none */
+	{ "r", "l", -EPIPE, "commit: ", false, NULL, true },
+	{ "r", "la", -EREMOTEIO, "commit: destination: bad?[2Jluck", false, NULL, true },
+	{ "r", NULL, -EREMOTEIO, "pre-copy: destination: bad?[2Jluck", false, "a", false },
+	{ "r", NULL, -EREMOTEIO, "pre-copy: destination: bad?[2Jluck", false, "a", true },
+	{ "r", NULL, -EPROTO, "pre-copy: unexpected record LOADED", false, "l", false },
 };
 
 struct fake {
@@ -411,6 +428,31 @@ static void read_until(struct vfm_stream_reader *r, uint32_t type)
 		continue;
 }
 
+/* The source's socket takes no more: what has arrived does not grow. */
+static void wait_until_full(int fd)
+{
+	int before = -1, now = 0;
+
+	while (now != before || !now) {
+		poll(NULL, 0, 20);
+		before = now;
+		assert_int_equal(ioctl(fd, FIONREAD, &now), 0);
+	}
+}
+
+static void say_after(struct fake *f, struct vfm_stream_reader *r, struct talk *t)
+{
+	read_until(r, VFM_STREAM_END);
+	if (f->a->deaf)
+		shutdown(f->fd, SHUT_RD);
+	/* What is said after LOADED must not be heard before COMMIT. */
+	for (const char *p = f->a->after; *p; p++) {
+		assert_true(say(t, *p));
+		if (*p == 'l' && p == f->a->after && !f->a->deaf)
+			read_until(r, VFM_STREAM_COMMIT);
+	}
+}
+
 static void *answer(void *arg)
 {
 	struct fake *f = arg;
@@ -420,17 +462,18 @@ static void *answer(void *arg)
 	assert_int_equal(vfm_stream_writer_new(&t.w, f->fd, NULL, NULL), 0);
 	assert_int_equal(vfm_stream_reader_new(&r, f->fd, NULL, NULL), 0);
 	say_all(&t, f->a->before);
-	if (f->a->after) {
-		read_until(r, VFM_STREAM_END);
-		/* What is said after LOADED must not be heard before COMMIT. */
-		for (const char *p = f->a->after; *p; p++) {
-			assert_true(say(&t, *p));
-			if (*p == 'l' && p == f->a->after)
-				read_until(r, VFM_STREAM_COMMIT);
-		}
+	if (f->a->after)
+		say_after(f, r, &t);
+	if (f->a->full) {
+		wait_until_full(f->fd);
+		if (f->a->deaf)
+			shutdown(f->fd, SHUT_RD);
+		say_all(&t, f->a->full);
+	} else if (!f->a->deaf) {
+		shutdown(f->fd, SHUT_WR);
+		/* The source ends its side when it has failed. */
+		read_until(r, UINT32_MAX);
 	}
-	shutdown(f->fd, SHUT_WR);
-	read_until(r, UINT32_MAX);
 	vfm_stream_writer_free(t.w);
 	vfm_stream_reader_free(r);
 	return NULL;
@@ -440,20 +483,23 @@ static void answers_are_refused(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		struct vfm_migrate_opts opts = rig_opts();
 		const struct answer *a = &answers[i];
 		struct fake f = { .a = a };
 		pthread_t thread;
 		int fds[2], ret;
 		struct rig r;
 
-		rig_open(&r, "state=64K,bar=8K", MEMORY);
+		rig_open(&r, "state=64K,bar=8K", 16 * MIB);
 		rig_start(&r, 0);
 		rig_step(r.src, 100, 5);
+		if (a->full)
+			memset(vfm_memory_at(r.src_mem, 4096, 4 * MIB), 1, 4 * MIB);
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 		f.fd = fds[1];
 		assert_int_equal(pthread_create(&thread, NULL, answer, &f), 0);
-		ret = vfm_migrate_send(&r.ws->dev, r.src_mem, fds[0], NULL, &r.report, &r.err);
-		shutdown(fds[0], SHUT_RDWR);
+		opts.timeout_ms = 5000;
+		ret = vfm_migrate_send(&r.ws->dev, r.src_mem, fds[0], &opts, &r.report, &r.err);
 		pthread_join(thread, NULL);
 		if (ret != a->expect || !strstr(r.err.msg, a->text))
 			fail_msg("%zu: %d, %s", i, ret, r.err.msg);

@@ -79,8 +79,20 @@ void rig_step(struct vfm_device *dev, uint64_t writes, uint64_t changes)
 		assert_int_equal(vfm_sim_write(dev, VFM_SIM_REG_STATE_STEP, changes, NULL), 0);
 }
 
+struct vfm_migrate_opts rig_opts(void)
+{
+	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+
+	opts.max_downtime_ms = 10000;
+	return opts;
+}
+
 int rig_migrate(struct rig *r, const struct vfm_migrate_opts *opts)
 {
+	struct vfm_migrate_opts patient = rig_opts();
+
+	if (!opts)
+		opts = &patient;
 	return vfm_migrate(&r->ws->dev, r->src_mem, &r->wd->dev, r->dst_mem, opts, &r->report,
 			   &r->err);
 }

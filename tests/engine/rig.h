@@ -40,7 +40,10 @@ void rig_start(struct rig *r, uint64_t rate);
 /** rig_step() - so many writes and page changes at once, by whoever holds the device. */
 void rig_step(struct vfm_device *dev, uint64_t writes, uint64_t changes);
 
-/** rig_migrate() - through the wraps, with the destination's memory as it is. */
+/** rig_opts() - the defaults, with a limit that holds where all is slow. */
+struct vfm_migrate_opts rig_opts(void);
+
+/** rig_migrate() - through the wraps; @opts NULL for rig_opts(). */
 int rig_migrate(struct rig *r, const struct vfm_migrate_opts *opts);
 
 /** rig_owns() - whether the device is in RUNNING and holds what the source began with. */

@@ -249,6 +249,7 @@ static int w_get_fd(struct vfm_device *dev)
 
 static int w_process(struct vfm_device *dev, struct vfm_err *err)
 {
+	of(dev)->processed++;
 	PASS(dev, "process", vfm_device_process(INNER(dev), err));
 }
 

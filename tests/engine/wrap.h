@@ -35,11 +35,12 @@ struct wrap {
 	unsigned int lose_report; /* this report (from 1) is taken and not told */
 	unsigned int fail_report; /* this one fails */
 	unsigned int reports;
-	uint64_t data_size;  /* told instead, if not 0 */
-	uint64_t initial;    /* the same */
-	bool zero_for_nomsg; /* an end where there is nothing now */
-	bool nomsg_for_zero; /* and nothing now where there is an end */
-	unsigned int logs;   /* running: starts less stops */
+	unsigned int processed; /* calls of process */
+	uint64_t data_size;	/* told instead, if not 0 */
+	uint64_t initial;	/* the same */
+	bool zero_for_nomsg;	/* an end where there is nothing now */
+	bool nomsg_for_zero;	/* and nothing now where there is an end */
+	unsigned int logs;	/* running: starts less stops */
 	/* called before every call, with its name */
 	void (*hook)(struct wrap *w, const char *call);
 	void *user;

@@ -372,7 +372,7 @@ static void wrong_fields_are_refused(void **state)
 		uint8_t value;
 		const char *text;
 	} rows[] = {
-		{ 0, 0, "no layout version" },	    { 2, 3, "unknown flags" },
+		{ 0, 0, "no layout version" },	    { 2, 5, "unknown flags" },
 		{ 3, 0x80, "unknown flags" },	    { 17, 1, "reserved field" },
 		{ 19, 1, "reserved field" },	    { 36, 17, "too many regions" },
 		{ 39, 0x80, "too many regions" },   { 72, 64, "the model is too long" },
@@ -412,6 +412,16 @@ static void alike(void **state)
 	/* A region without size is as good as none. */
 	theirs.nr_regions = 16;
 	assert_int_equal(vfm_identity_check(&ours, &theirs, NULL), 0);
+	/* Parameters that the destination looks at itself, whatever the source would do. */
+	strcpy(theirs.compat.params, "z=26");
+	assert_int_equal(vfm_identity_check(&ours, &theirs, NULL), -ENOTUNIQ);
+	theirs.compat.judges_params = true;
+	assert_int_equal(vfm_identity_check(&ours, &theirs, NULL), -ENOTUNIQ);
+	ours.compat.judges_params = true;
+	assert_int_equal(vfm_identity_check(&ours, &theirs, NULL), 0);
+	ours.compat.judges_params = false;
+	theirs = sample();
+	theirs.migration = 0;
 	/* What only one can tell is no difference. */
 	theirs.has_compat = false;
 	theirs.compat.version = 99;

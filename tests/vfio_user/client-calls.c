@@ -400,6 +400,7 @@ static void extension(void **state)
 		assert_string_equal(compat.params, "a=b");
 		assert_int_equal(compat.version, 5);
 		assert_int_equal(compat.min_version, 3);
+		assert_true(compat.judges_params);
 	} else {
 		assert_int_equal(vfm_device_get_data_size(dev, &size, &err), -ENOTTY);
 		assert_int_equal(vfm_device_get_precopy_info(dev, &info, &err), -ENOTTY);

@@ -764,12 +764,13 @@ static int do_ext_feature(struct peer *p, const struct peer_msg *req, struct pee
 		reply->len = req->len;
 		return 0;
 	case 0x1f003:
-		memset(reply->bytes + 8, 0, 8 + 64 + 512);
+		memset(reply->bytes + 8, 0, 16 + 64 + 512);
 		peer_put32(reply, 8, 5);
 		peer_put32(reply, 12, 3);
-		memcpy(reply->bytes + 16, "peer,model", 10);
-		memcpy(reply->bytes + 16 + 64, "a=b", 3);
-		reply->len = 8 + 8 + 64 + 512;
+		peer_put32(reply, 16, 0xff); /* bits that we do not know */
+		memcpy(reply->bytes + 24, "peer,model", 10);
+		memcpy(reply->bytes + 24 + 64, "a=b", 3);
+		reply->len = 8 + 16 + 64 + 512;
 		break;
 	default:
 		return ENOTTY;

@@ -671,6 +671,7 @@ static void op_extension(struct pair *p)
 	assert_string_equal(compat[0].params, compat[1].params);
 	assert_int_equal(compat[0].version, compat[1].version);
 	assert_int_equal(compat[0].min_version, compat[1].min_version);
+	assert_int_equal(compat[0].judges_params, compat[1].judges_params);
 	assert_int_equal(vfm_device_set_orphan(p->side[1].dev, (enum vfm_orphan)below(p, 3), err),
 			 0);
 }

@@ -382,6 +382,7 @@ static int dev_get_compat(struct vfm_device *dev, struct vfm_compat *compat, str
 	strcpy(compat->params, "a=1");
 	compat->version = 9;
 	compat->min_version = 4;
+	compat->judges_params = true;
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -16,6 +17,7 @@
 #include "vfio_user/server.h"
 
 #define XFER 4096u
+#define LOG_ROOM 512
 #define JSON "{\"capabilities\":{\"max_data_xfer_size\":4096}}"
 
 static int setup(void **state)
@@ -123,7 +125,20 @@ static void limit_of_maps(void **state)
 
 /* ---- DMA by messages ------------------------------------------------------------ */
 
-enum manner { GOOD, BARE, ERROR, NAMELESS_ERROR, SHORT, LONG, SILENT, CLOSE, BROKEN, FLOOD, STRAY };
+enum manner {
+	GOOD,
+	BARE,
+	ERROR,
+	NAMELESS_ERROR,
+	SHORT,
+	LONG,
+	SILENT,
+	CLOSE,
+	BROKEN,
+	FLOOD,
+	LARGE_FLOOD,
+	STRAY
+};
 
 /* A client in a thread of its own: it asks for a DMA and answers the messages that come of it. */
 struct script {
@@ -174,10 +189,15 @@ static void answer_with(struct script *s, const struct vfm_vu_msg *msg, uint32_t
 	assert_int_equal(vfm_vu_conn_send(s->conn, &out, &patience, NULL), 0);
 }
 
-static void flood(struct script *s)
+/* The server may cut us off in the middle of it. */
+static void flood(struct script *s, uint16_t command, unsigned int count, size_t data)
 {
-	for (int i = 0; i < 300; i++)
-		send_access(s, 9000, VFM_VU_REGION_READ, 0, NULL, 4, 0);
+	uint8_t raw[32 + XFER] = { 0 };
+
+	test_put_header(raw, 9000, command, (uint32_t)(32 + data), 0, 0);
+	for (unsigned int i = 0; i < count; i++)
+		if (send(vfm_vu_conn_fd(s->conn), raw, 32 + data, MSG_NOSIGNAL) < 0)
+			return;
 }
 
 static void answer(struct script *s, const struct vfm_vu_msg *msg)
@@ -225,7 +245,10 @@ static void answer(struct script *s, const struct vfm_vu_msg *msg)
 		test_send_raw(vfm_vu_conn_fd(s->conn), "0123456789abcdef", 16, NULL, 0);
 		break;
 	case FLOOD:
-		flood(s);
+		flood(s, VFM_VU_REGION_READ, 300, 0);
+		break;
+	case LARGE_FLOOD:
+		flood(s, VFM_VU_REGION_WRITE, 200, XFER);
 		break;
 	case SILENT:
 		break;
@@ -376,20 +399,34 @@ static void wrong_answers(void **state)
 	assert_int_equal(unmap_dma(e, 0, 0, 65536), 0);
 }
 
+static void note_log(void *user, const char *text)
+{
+	snprintf(user, LOG_ROOM, "%s", text);
+}
+
 /* No answer, or no message at all: the client is cut off, and the next one is served. */
 static void no_answer(void **state)
 {
-	static const enum manner manners[] = { SILENT, CLOSE, BROKEN, FLOOD };
+	static const struct {
+		enum manner manner;
+		const char *reason;
+	} rows[] = { { SILENT, "in time" },
+		     { CLOSE, "closed the connection" },
+		     { BROKEN, "framing" },
+		     { FLOOD, "without end" },
+		     { LARGE_FLOOD, "without end" } };
 	struct env *e = *state;
+	char log[LOG_ROOM] = "";
 
-	env_close(e);
-	env_open(e);
+	env_leave(e);
 	vfm_server_free(e->server);
 	assert_int_equal(vfm_server_new(&e->server, &e->t->dev,
-					&VFM_SERVER_OPTS(.path = e->path, .timeout_ms = 50), NULL),
+					&VFM_SERVER_OPTS(.path = e->path, .timeout_ms = 200,
+							 .log = note_log, .user = log),
+					NULL),
 			 0);
-	for (size_t i = 0; i < VFM_ARRAY_SIZE(manners); i++) {
-		struct script *s = new_script(manners[i], false, 20000);
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(rows); i++) {
+		struct script *s = new_script(rows[i].manner, false, 20000);
 
 		env_join(e, JSON);
 		assert_int_equal(map_dma(e, 0, 65536, 3, -1), 0);
@@ -398,10 +435,12 @@ static void no_answer(void **state)
 		assert_int_equal(s->messages, 1);
 		assert_int_equal(e->t->dma_result, -EIO);
 		assert_int_equal(e->t->nr_maps, 0);
+		assert_non_null(strstr(log, rows[i].reason));
 		env_leave(e);
 		free(s);
 	}
 	env_join(e, JSON);
+	env_leave(e);
 }
 
 int main(void)

@@ -53,7 +53,7 @@ static const struct {
 	{ VFM_FEATURE_MIG_DATA_SIZE, true, 8, -1 },
 	{ VFM_VU_EXT_PRECOPY_INFO, true, 24, -1 },
 	{ VFM_VU_EXT_ORPHAN, true, -1, 8 },
-	{ VFM_VU_EXT_COMPAT, true, 584, -1 },
+	{ VFM_VU_EXT_COMPAT, true, 592, -1 },
 };
 
 static void envelope(void **state)
@@ -199,6 +199,18 @@ static void not_migratable(void **state)
 	assert_int_equal(feature(e, PROBE | VFM_VU_EXT_PRECOPY_INFO, 8, NULL), ENOTTY);
 }
 
+/* A reply that leaves the server's memory full of @byte. */
+static void read_region(struct env *e, int byte)
+{
+	struct bytes b = { .len = 0 };
+
+	memset(e->t->region, byte, sizeof(e->t->region));
+	put64(&b, 0);
+	put32(&b, 0);
+	put32(&b, 4000);
+	assert_int_equal(call(e, VFM_VU_REGION_READ, &b), 0);
+}
+
 static void extension(void **state)
 {
 	struct bytes b = { .len = 0 };
@@ -214,16 +226,19 @@ static void extension(void **state)
 	assert_int_equal(get64(&e->reply, 16), 22);
 	assert_int_equal(get32(&e->reply, 24), 1);
 	assert_int_equal(get32(&e->reply, 28), 0);
-	assert_int_equal(feature(e, GET | VFM_VU_EXT_COMPAT, 592, NULL), 0);
-	assert_int_equal(e->reply.size, 592);
+	read_region(e, 0xee);
+	assert_int_equal(feature(e, GET | VFM_VU_EXT_COMPAT, 600, NULL), 0);
+	assert_int_equal(e->reply.size, 600);
 	assert_int_equal(get32(&e->reply, 8), 9);
 	assert_int_equal(get32(&e->reply, 12), 4);
-	assert_string_equal((const char *)e->reply.payload + 16, "vfmig,test");
-	assert_string_equal((const char *)e->reply.payload + 80, "a=1");
+	assert_int_equal(get32(&e->reply, 16), VFM_VU_EXT_JUDGES_PARAMS);
+	assert_int_equal(get32(&e->reply, 20), 0);
+	assert_string_equal((const char *)e->reply.payload + 24, "vfmig,test");
+	assert_string_equal((const char *)e->reply.payload + 88, "a=1");
 	/* nothing of the server's memory behind the texts */
-	for (size_t i = 16 + 10; i < 80; i++)
+	for (size_t i = 24 + 10; i < 88; i++)
 		assert_int_equal(e->reply.payload[i], 0);
-	for (size_t i = 80 + 3; i < 592; i++)
+	for (size_t i = 88 + 3; i < 600; i++)
 		assert_int_equal(e->reply.payload[i], 0);
 	for (uint32_t policy = 0; policy < 5; policy++) {
 		b.len = 0;

@@ -388,6 +388,14 @@ static void foreign_log(void **state)
 	env_join(e, EXTENDED);
 	env_leave(e);
 	assert_int_equal(e->t->log_page_size, 4096);
+	/* nor one that was started after its own */
+	e->t->log_page_size = 0;
+	env_join(e, EXTENDED);
+	wire_and_map(e);
+	assert_int_equal(feature(e, VFM_FEATURE_SET | 7, 8, NULL), 0);
+	e->t->log_page_size = 4096;
+	env_leave(e);
+	assert_int_equal(e->t->log_page_size, 4096);
 }
 
 static void orphans(void **state)
@@ -576,6 +584,30 @@ static void stale_socket(void **state)
 	unlink(addr.sun_path);
 }
 
+/* Somebody listens, and is too busy to take a connection. */
+static void busy_socket(void **state)
+{
+	struct env *e = *state;
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct vfm_server *other;
+	int waiting[16], n = 0;
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s.busy", e->path);
+	assert_int_equal(bind(sock, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(sock, 0), 0);
+	do {
+		assert_in_range(n, 0, 15);
+		waiting[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	} while (!connect(waiting[n++], (struct sockaddr *)&addr, sizeof(addr)));
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(try_path(e, addr.sun_path, &other), -EADDRINUSE);
+	while (n)
+		close(waiting[--n]);
+	close(sock);
+	unlink(addr.sun_path);
+}
+
 static void connected_socket(void **state)
 {
 	struct env *e = *state;
@@ -715,6 +747,7 @@ int main(void)
 		TEST(reader_that_hangs),
 		TEST(paths),
 		TEST(stale_socket),
+		TEST(busy_socket),
 		TEST(connected_socket),
 		TEST(listening_socket),
 		TEST(run_and_stop),

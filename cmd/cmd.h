@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/*
+ * What the files of the command share. A verb is a row in verbs.c and a function
+ * that returns 0 or a negative errno value with a text; printing it, and turning
+ * it into an exit code, happens once, in main.c.
+ *
+ *   main.c      from argv to a verb, from its result to an exit code
+ *   verbs.c     the table of verbs
+ *   options.c   the table of options, getopt_long over it, help, completion
+ *   errors.c    one line on standard error
+ *   json.c      one object on standard output
+ *   device.c    opening, signals, progress, the report
+ *   memory.c    --memory
+ *   address.c   HOST:PORT and unix:PATH
+ *   outfile.c   a file that is there whole or not at all
+ *   cmd_*.c     one verb each; demo_*.c are parts of the demo
+ */
+
+#ifndef VFM_CMD_CMD_H
+#define VFM_CMD_CMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <vfmig/vfmig.h>
+
+/* ---- results ------------------------------------------------------------- */
+
+enum cmd_exit {
+	CMD_EXIT_DONE = 0,
+	CMD_EXIT_FAILED = 1,
+	CMD_EXIT_USAGE = 2,
+	CMD_EXIT_UNSUPPORTED = 3,
+	CMD_EXIT_REFUSED = 4,
+};
+
+/** What the user typed makes no sense; beyond every errno value. */
+#define CMD_MISUSE (-100000)
+
+/** cmd_exit_code() - of 0, CMD_MISUSE or a negative errno value. */
+enum cmd_exit cmd_exit_code(int ret);
+
+/** cmd_error() - "vfmig: VERB: text" from an error, with the text of errno where that helps. */
+void cmd_error(const char *verb, int ret, const struct vfm_err *err);
+
+/** cmd_warn() - "vfmig: VERB: text" for what is not an error of ours. */
+void cmd_warn(const char *verb, const char *text);
+
+/** cmd_explain() - add the text of errno to an error that lacks it; done once, by whoever shows it.
+ */
+void cmd_explain(int ret, struct vfm_err *err);
+
+/** cmd_clean() - take control characters out of a text that came from outside. */
+void cmd_clean(char *text);
+
+/* ---- verbs and options ---------------------------------------------------- */
+
+enum cmd_option_id {
+	CMD_OPT_JSON,
+	CMD_OPT_QUIET,
+	CMD_OPT_RECORDS,
+	CMD_OPT_READY_FD,
+	CMD_OPT_ONCE,
+	CMD_OPT_NO_EXTENSION,
+	CMD_OPT_COMPRESS,
+	CMD_OPT_MAX_DOWNTIME,
+	CMD_OPT_MAX_ROUNDS,
+	CMD_OPT_TIMEOUT,
+	CMD_OPT_MEMORY,
+	CMD_OPT_TO_MEMORY,
+	CMD_OPT_INSECURE,
+	CMD_OPT_STATE,
+	CMD_OPT_DEMO_MEMORY,
+	CMD_OPT_DIRTY,
+	CMD_OPT_DMA_RATE,
+	CMD_OPT_KEEP,
+	CMD_NR_OPTIONS,
+};
+#define CMD_BIT(id) (UINT64_C(1) << CMD_OPT_##id)
+
+/** struct cmd_memory - one --memory SIZE[@IOVA][=FILE] */
+struct cmd_memory {
+	uint64_t size;
+	uint64_t iova;
+	const char *file; /* NULL: fresh memory */
+};
+
+struct cmd_memory_list {
+	size_t count;
+	struct cmd_memory list[VFM_MEMORY_MAX_RANGES];
+};
+
+/** struct cmd_args - a command line, understood */
+struct cmd_args {
+	const struct cmd_verb *verb;
+	char **operands;
+	uint64_t given; /* CMD_BIT() of the options that were there */
+
+	bool json, quiet, records, once, no_extension, insecure, keep;
+	uint64_t ready_fd, compress, max_downtime_ms, max_rounds, timeout_s;
+	uint64_t state, demo_memory, dirty, dma_rate;
+	struct cmd_memory_list memory, to_memory;
+};
+
+/** struct cmd_verb - a row of the table */
+struct cmd_verb {
+	const char *name;
+	int (*run)(const struct cmd_args *args, struct vfm_err *err);
+	const char *operands;
+	unsigned int nr_operands;
+	uint64_t options; /* CMD_BIT()s */
+	const char *summary;
+	const char *notes;
+};
+
+/** cmd_verb_at() - row @n of the table, NULL after the last. */
+const struct cmd_verb *cmd_verb_at(size_t n);
+
+/** cmd_parse() - understand a command line whose argv[0] is the verb; 1: help was asked for */
+int cmd_parse(struct cmd_args *args, const struct cmd_verb *verb, int argc, char **argv,
+	      struct vfm_err *err) VFM_MUST_CHECK;
+
+/** cmd_help_verb() / cmd_list_options() - to standard output. */
+void cmd_help_verb(const struct cmd_verb *verb);
+void cmd_list_options(const struct cmd_verb *verb);
+
+/** cmd_nearest() - the name that @text may have meant, of @count given by @name; or NULL. */
+const char *cmd_nearest(const char *text, const char *(*name)(const void *user, size_t n),
+			const void *user);
+
+int cmd_probe(const struct cmd_args *args, struct vfm_err *err);
+int cmd_serve(const struct cmd_args *args, struct vfm_err *err);
+int cmd_save(const struct cmd_args *args, struct vfm_err *err);
+int cmd_load(const struct cmd_args *args, struct vfm_err *err);
+int cmd_migrate(const struct cmd_args *args, struct vfm_err *err);
+int cmd_send(const struct cmd_args *args, struct vfm_err *err);
+int cmd_receive(const struct cmd_args *args, struct vfm_err *err);
+int cmd_inspect(const struct cmd_args *args, struct vfm_err *err);
+int cmd_verify(const struct cmd_args *args, struct vfm_err *err);
+int cmd_demo(const struct cmd_args *args, struct vfm_err *err);
+
+/* ---- JSON ------------------------------------------------------------------ */
+
+/*
+ * One object, built from the outside in. A failure on the way sticks and is
+ * told by cmd_json_print(). @key is NULL inside a list.
+ */
+struct cmd_json;
+
+struct cmd_json *cmd_json_new(void);
+void cmd_json_free(struct cmd_json *j);
+void cmd_json_u64(struct cmd_json *j, const char *key, uint64_t value);
+void cmd_json_bool(struct cmd_json *j, const char *key, bool value);
+void cmd_json_text(struct cmd_json *j, const char *key, const char *text); /* NULL: null */
+void cmd_json_hex(struct cmd_json *j, const char *key, int width, uint64_t value);
+void cmd_json_open(struct cmd_json *j, const char *key);
+void cmd_json_open_list(struct cmd_json *j, const char *key);
+void cmd_json_close(struct cmd_json *j);
+
+/** cmd_json_print() - to standard output. */
+int cmd_json_print(struct cmd_json *j, struct vfm_err *err) VFM_MUST_CHECK;
+
+static inline void cmd_json_cleanup(struct cmd_json **j)
+{
+	cmd_json_free(*j);
+}
+#define cmd_auto_json __attribute__((cleanup(cmd_json_cleanup)))
+
+/* ---- devices and migrations ------------------------------------------------- */
+
+/** cmd_open() - vfm_open(), where a wrong URI is misuse. */
+int cmd_open(struct vfm_device **dev, const char *uri, struct vfm_err *err) VFM_MUST_CHECK;
+
+/** struct cmd_end - one end of a move: a device, and the memory of ours behind it */
+struct cmd_end {
+	struct vfm_device *dev;
+	struct vfm_memory *mem;
+};
+
+/**
+ * cmd_end_open() - open the device, map the memory for it
+ * @create: files of memory that are not there are made
+ */
+int cmd_end_open(struct cmd_end *end, const char *uri, const struct cmd_memory_list *memory,
+		 bool create, struct vfm_err *err) VFM_MUST_CHECK;
+
+/** cmd_end_memory() - what a source sends: NULL when there is none. */
+struct vfm_memory *cmd_end_memory(const struct cmd_end *end);
+
+/** cmd_end_close() - whatever of it is there. */
+void cmd_end_close(struct cmd_end *end);
+
+/**
+ * cmd_signals() - from now on SIGINT, SIGTERM and SIGHUP make a descriptor readable
+ *
+ * They do nothing else: what runs must watch the descriptor.
+ */
+int cmd_signals(struct vfm_err *err) VFM_MUST_CHECK;
+
+/** cmd_interrupted() - the text of -ECANCELED, with the signal that was it. */
+int cmd_interrupted(int signal_fd, struct vfm_err *err);
+
+/**
+ * struct cmd_run - what a verb that moves a device has in hand
+ * @signal_fd: cancels
+ */
+struct cmd_run {
+	const struct cmd_args *args;
+	int signal_fd;
+	size_t shown; /* width of the progress line that stands there */
+	struct vfm_migrate_opts opts;
+	struct vfm_migration_report report;
+};
+
+/**
+ * cmd_run_begin() - options of the engine from those of the user; signals, progress
+ * @dev: the device at our end, or NULL
+ */
+int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, struct vfm_device *dev,
+		  struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
+ * cmd_run_end() - take the progress line away, say what became of an interrupted device
+ *
+ * Return: @ret.
+ */
+int cmd_run_end(struct cmd_run *run, int ret, struct vfm_err *err);
+
+/**
+ * cmd_run_report() - print the report, if asked to, whether it worked or not
+ * @extra: adds what only this verb knows, may be NULL
+ *
+ * Return: @ret, or what went wrong in printing when @ret is 0.
+ */
+int cmd_run_report(struct cmd_run *run, int ret,
+		   void (*extra)(struct cmd_json *j, const void *user), const void *user,
+		   struct vfm_err *err);
+
+/** cmd_json_report() - the fields of a report into the object that is open. */
+void cmd_json_report(struct cmd_json *j, const struct vfm_migration_report *report);
+
+/** struct cmd_file - what a report says about a file */
+struct cmd_file {
+	const char *path;
+	char digest[33]; /* empty: not known */
+};
+
+/** cmd_file_scan() - find the digest, from the start of @fd; a pipe has none for us. */
+int cmd_file_scan(struct cmd_file *file, int fd, struct vfm_err *err) VFM_MUST_CHECK;
+
+/** cmd_json_file() - for cmd_run_report(); @user is a struct cmd_file. */
+void cmd_json_file(struct cmd_json *j, const void *user);
+
+/** cmd_ready() - tell whoever waits on --ready-fd, if anybody does. */
+int cmd_ready(const struct cmd_args *args, const char *text, struct vfm_err *err) VFM_MUST_CHECK;
+
+/* ---- memory ----------------------------------------------------------------- */
+
+/** cmd_memory_parse() - one more --memory. */
+int cmd_memory_parse(struct cmd_memory_list *list, const char *text,
+		     struct vfm_err *err) VFM_MUST_CHECK;
+
+/** cmd_memory_new() - memory of those ranges; @create: files that are not there are made. */
+int cmd_memory_new(struct vfm_memory **out, const struct cmd_memory_list *list, bool create,
+		   struct vfm_err *err) VFM_MUST_CHECK;
+
+/* ---- sockets ---------------------------------------------------------------- */
+
+/** struct cmd_listener - where somebody may connect once */
+struct cmd_listener {
+	int fd;
+	const char *path; /* of a unix socket, to be removed; else NULL */
+	unsigned int port;
+};
+
+/**
+ * cmd_connect() - to HOST:PORT or unix:PATH
+ * @wait_ms: longest wait
+ */
+int cmd_connect(const char *address, bool insecure, unsigned int wait_ms, int cancel_fd,
+		struct vfm_err *err) VFM_MUST_CHECK;
+
+/** cmd_listen() - at [HOST:]PORT or unix:PATH. */
+int cmd_listen(struct cmd_listener *l, const char *address, bool insecure,
+	       struct vfm_err *err) VFM_MUST_CHECK;
+
+/** cmd_listen_unix() - the same for a path. */
+int cmd_listen_unix(struct cmd_listener *l, const char *path, struct vfm_err *err) VFM_MUST_CHECK;
+
+/** cmd_accept() - one connection; @wait_ms: longest wait, 0: for ever */
+int cmd_accept(struct cmd_listener *l, unsigned int wait_ms, int cancel_fd,
+	       struct vfm_err *err) VFM_MUST_CHECK;
+
+/** cmd_listener_close() - close and remove. */
+void cmd_listener_close(struct cmd_listener *l);
+
+/* ---- files ------------------------------------------------------------------ */
+
+/**
+ * struct cmd_outfile - a file under way
+ * @fd: to write to
+ * @path: what it shall be called
+ * @temp: what it is called until it is whole; NULL when it is written in place
+ */
+struct cmd_outfile {
+	int fd;
+	char *path;
+	char *temp;
+};
+
+/** cmd_outfile_open() - "-" is standard output, which must not be a terminal. */
+int cmd_outfile_open(struct cmd_outfile *out, const char *path, struct vfm_err *err) VFM_MUST_CHECK;
+
+/** cmd_outfile_commit() - it is whole: make it durable and give it its name. */
+int cmd_outfile_commit(struct cmd_outfile *out, struct vfm_err *err) VFM_MUST_CHECK;
+
+/** cmd_outfile_free() - what was not committed is removed. */
+void cmd_outfile_free(struct cmd_outfile *out);
+
+/** cmd_infile_open() - "-" is standard input, which must not be a terminal. */
+int cmd_infile_open(const char *path, struct vfm_err *err) VFM_MUST_CHECK;
+
+#endif

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/*
+ * What all verbs that move a device have in common: opening it, being
+ * interrupted, showing progress, and telling what happened.
+ *
+ * Signals are blocked only once there is somebody who watches the descriptor:
+ * before that, in an open that hangs, they end the process as ever, and nothing
+ * has been done to a device that would have to be undone.
+ */
+
+#include "cmd.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/util.h"
+
+int cmd_open(struct vfm_device **dev, const char *uri, struct vfm_err *err)
+{
+	int ret = vfm_open(dev, uri, err);
+
+	/* a name that is wrong, not a device that is */
+	return ret == -EINVAL || ret == -ENAMETOOLONG ? CMD_MISUSE : ret;
+}
+
+int cmd_end_open(struct cmd_end *end, const char *uri, const struct cmd_memory_list *memory,
+		 bool create, struct vfm_err *err)
+{
+	int ret = cmd_open(&end->dev, uri, err);
+
+	if (!ret)
+		ret = cmd_memory_new(&end->mem, memory, create, err);
+	/* without ranges there is nothing to map; those that the engine adds, it maps */
+	if (!ret && memory->count)
+		ret = vfm_memory_map(end->mem, end->dev, err);
+	return ret;
+}
+
+struct vfm_memory *cmd_end_memory(const struct cmd_end *end)
+{
+	return vfm_memory_count(end->mem) ? end->mem : NULL;
+}
+
+void cmd_end_close(struct cmd_end *end)
+{
+	/* the device goes first: it must not be left with memory that is gone */
+	vfm_device_close(end->dev);
+	vfm_memory_free(end->mem);
+	*end = (struct cmd_end){ 0 };
+}
+
+/* ---- signals ---------------------------------------------------------------- */
+
+int cmd_signals(struct vfm_err *err)
+{
+	static const int watched[] = { SIGINT, SIGTERM, SIGHUP };
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(watched); i++)
+		sigaddset(&set, watched[i]);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0 || sigprocmask(SIG_BLOCK, &set, NULL))
+		return vfm_fail(err, -errno, "watch for signals");
+	return fd;
+}
+
+int cmd_interrupted(int signal_fd, struct vfm_err *err)
+{
+	struct signalfd_siginfo info = { 0 };
+	const char *name = NULL;
+
+	if (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		name = sigabbrev_np((int)info.ssi_signo);
+	return vfm_fail(err, -ECANCELED, "interrupted by %s%s", name ? "SIG" : "",
+			name ? name : "a signal");
+}
+
+/* ---- a run of the engine ------------------------------------------------------- */
+
+static void show_progress(void *user, const struct vfm_migration_report *now)
+{
+	struct cmd_run *run = (struct cmd_run *)user;
+	char line[128];
+	int width;
+
+	width = snprintf(line, sizeof(line),
+			 "%s: %s, round %" PRIu32 ", %" PRIu64 "M of state, %" PRIu64
+			 "M of memory, %" PRIu64 "M/s",
+			 run->args->verb->name, vfm_phase_name(now->phase), now->rounds,
+			 now->state_bytes >> 20, now->memory_bytes >> 20,
+			 now->bytes_per_second >> 20);
+	fprintf(stderr, "\r%-*s", (int)run->shown, line);
+	run->shown = (size_t)width;
+}
+
+int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, struct vfm_device *dev,
+		  struct vfm_err *err)
+{
+	*run = (struct cmd_run){ .args = args, .signal_fd = cmd_signals(err) };
+	if (run->signal_fd < 0)
+		return run->signal_fd;
+	if (!dev || vfm_device_get_state(dev, &run->report.state, NULL))
+		run->report.state = VFM_STATE_ERROR;
+	run->opts = VFM_MIGRATE_OPTS();
+	run->opts.cancel_fd = run->signal_fd;
+	run->opts.compress = (int)args->compress;
+	run->opts.timeout_ms = (unsigned int)(args->timeout_s * 1000);
+	run->opts.max_downtime_ms = (unsigned int)args->max_downtime_ms;
+	run->opts.max_rounds = (unsigned int)args->max_rounds;
+	if (!args->quiet && isatty(STDERR_FILENO)) {
+		run->opts.progress = show_progress;
+		run->opts.user = run;
+	}
+	return 0;
+}
+
+/* What an interrupted user wants to know before anything else. */
+static int tell_interrupted(struct cmd_run *run, struct vfm_err *err)
+{
+	char text[VFM_ERR_TEXT];
+
+	cmd_interrupted(run->signal_fd, err);
+	if (run->report.state == VFM_STATE_ERROR)
+		return -ECANCELED; /* or it could not be asked */
+	snprintf(text, sizeof(text), "%s", err->msg);
+	return vfm_fail(err, -ECANCELED, "%s; the device is in %s", text,
+			vfm_state_name(run->report.state));
+}
+
+int cmd_run_end(struct cmd_run *run, int ret, struct vfm_err *err)
+{
+	if (run->shown)
+		fprintf(stderr, "\r%*s\r", (int)run->shown, "");
+	run->shown = 0;
+	return ret == -ECANCELED ? tell_interrupted(run, err) : ret;
+}
+
+/* ---- the report ------------------------------------------------------------------ */
+
+static void json_phases(struct cmd_json *j, const struct vfm_migration_report *report)
+{
+	cmd_json_open_list(j, "phases");
+	for (int p = 0; p < VFM_NR_PHASES; p++) {
+		cmd_json_open(j, NULL);
+		cmd_json_text(j, "name", vfm_phase_name((enum vfm_phase)p));
+		cmd_json_u64(j, "us", report->phases[p].us);
+		cmd_json_u64(j, "state_bytes", report->phases[p].device_bytes);
+		cmd_json_u64(j, "memory_bytes", report->phases[p].memory_bytes);
+		cmd_json_close(j);
+	}
+	cmd_json_close(j);
+}
+
+void cmd_json_report(struct cmd_json *j, const struct vfm_migration_report *report)
+{
+	cmd_json_text(j, "protocol", "v2");
+	cmd_json_text(j, "phase", vfm_phase_name(report->phase));
+	cmd_json_bool(j, "committed", report->committed);
+	cmd_json_text(j, "state", vfm_state_name(report->state));
+	cmd_json_u64(j, "rounds", report->rounds);
+	cmd_json_u64(j, "state_bytes", report->state_bytes);
+	cmd_json_u64(j, "memory_bytes", report->memory_bytes);
+	cmd_json_u64(j, "wire_bytes", report->wire_bytes);
+	cmd_json_u64(j, "downtime_us", report->downtime_us);
+	cmd_json_u64(j, "total_us", report->total_us);
+	cmd_json_u64(j, "bytes_per_second", report->bytes_per_second);
+	json_phases(j, report);
+}
+
+int cmd_run_report(struct cmd_run *run, int ret,
+		   void (*extra)(struct cmd_json *j, const void *user), const void *user,
+		   struct vfm_err *err)
+{
+	cmd_auto_json struct cmd_json *j = NULL;
+	struct vfm_err shown;
+	int printed;
+
+	if (!run->args->json)
+		return ret;
+	j = cmd_json_new();
+	cmd_json_bool(j, "ok", ret == 0);
+	if (ret) {
+		shown = *err;
+		cmd_explain(ret, &shown);
+		cmd_json_text(j, "error", shown.msg);
+	}
+	if (extra)
+		extra(j, user);
+	cmd_json_report(j, &run->report);
+	printed = cmd_json_print(j, ret ? NULL : err);
+	return ret ? ret : printed;
+}
+
+int cmd_file_scan(struct cmd_file *file, int fd, struct vfm_err *err)
+{
+	struct vfm_stream_summary summary;
+	int ret;
+
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return 0;
+	ret = vfm_stream_scan(fd, &summary, NULL, NULL, err);
+	if (!ret)
+		memcpy(file->digest, summary.digest, sizeof(file->digest));
+	return ret;
+}
+
+void cmd_json_file(struct cmd_json *j, const void *user)
+{
+	const struct cmd_file *file = (const struct cmd_file *)user;
+
+	cmd_json_text(j, "file", file->path);
+	cmd_json_text(j, "digest", file->digest[0] ? file->digest : NULL);
+}
+
+int cmd_ready(const struct cmd_args *args, const char *text, struct vfm_err *err)
+{
+	const struct vfm_wait wait = { .timeout_ms = 1000, .cancel_fd = -1 };
+	int fd = (int)args->ready_fd, ret;
+
+	if (!(args->given & CMD_BIT(READY_FD)))
+		return 0;
+	ret = vfm_write_full(fd, text, strlen(text), &wait);
+	/* a standard descriptor stays taken: see main.c */
+	if (fd > STDERR_FILENO)
+		close(fd);
+	return ret ? vfm_fail(err, ret, "tell descriptor %d that we are ready", fd) : 0;
+}

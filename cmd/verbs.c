@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/* The table of verbs. Help, completion and the parser all come from it. */
+
+#include "cmd.h"
+
+#include "base/util.h"
+
+#define MOVE_OPTIONS                                                                               \
+	(CMD_BIT(MAX_DOWNTIME) | CMD_BIT(MAX_ROUNDS) | CMD_BIT(TIMEOUT) | CMD_BIT(COMPRESS) |      \
+	 CMD_BIT(MEMORY) | CMD_BIT(QUIET) | CMD_BIT(JSON))
+
+#define WIRE_NOTES                                                                                 \
+	"The connection is neither encrypted nor authenticated. An address that is not\n"          \
+	"of this machine is therefore refused unless --insecure is given.\n"
+
+static const struct cmd_verb verbs[] = {
+	{
+		.name = "probe",
+		.run = cmd_probe,
+		.operands = "URI",
+		.nr_operands = 1,
+		.options = CMD_BIT(JSON),
+		.summary = "what this device can do, and what keeps it from migrating",
+		.notes = "Leaves the device as it is.\n",
+	},
+	{
+		.name = "serve",
+		.run = cmd_serve,
+		.operands = "URI SOCKET",
+		.nr_operands = 2,
+		.options = CMD_BIT(READY_FD) | CMD_BIT(ONCE) | CMD_BIT(NO_EXTENSION) |
+			   CMD_BIT(TIMEOUT) | CMD_BIT(QUIET),
+		.summary = "show a device to others over vfio-user",
+		.notes = "Serves one client at a time until SIGINT or SIGTERM, then removes "
+			 "SOCKET.\n"
+			 "The device keeps its state from one client to the next.\n",
+	},
+	{
+		.name = "save",
+		.run = cmd_save,
+		.operands = "URI FILE",
+		.nr_operands = 2,
+		.options = CMD_BIT(COMPRESS) | CMD_BIT(TIMEOUT) | CMD_BIT(QUIET) | CMD_BIT(JSON),
+		.summary = "save the state of a device to a file",
+		.notes = "FILE - is standard output. A FILE that exists is replaced when the new "
+			 "one is\n"
+			 "whole and on disk, and untouched if anything fails. The device runs on\n"
+			 "afterwards, whether this succeeds or not.\n",
+	},
+	{
+		.name = "load",
+		.run = cmd_load,
+		.operands = "URI FILE",
+		.nr_operands = 2,
+		.options = CMD_BIT(TIMEOUT) | CMD_BIT(QUIET) | CMD_BIT(JSON),
+		.summary = "load the state of a device from a file, and run it",
+		.notes = "FILE - is standard input. The whole file is proven and compared with the "
+			 "device\n"
+			 "before the device is touched.\n",
+	},
+	{
+		.name = "migrate",
+		.run = cmd_migrate,
+		.operands = "SOURCE DESTINATION",
+		.nr_operands = 2,
+		.options = MOVE_OPTIONS | CMD_BIT(TO_MEMORY),
+		.summary = "move a device, with both ends from here",
+		.notes = "SOURCE and DESTINATION are URIs. Afterwards the destination runs and the "
+			 "source\n"
+			 "is stopped; on failure the source runs on.\n",
+	},
+	{
+		.name = "send",
+		.run = cmd_send,
+		.operands = "URI HOST:PORT",
+		.nr_operands = 2,
+		.options = MOVE_OPTIONS | CMD_BIT(INSECURE),
+		.summary = "the source's half of a migration",
+		.notes = "Connects to 'vfmig receive' at HOST:PORT, [IPV6]:PORT or "
+			 "unix:PATH.\n" WIRE_NOTES,
+	},
+	{
+		.name = "receive",
+		.run = cmd_receive,
+		.operands = "URI [HOST:]PORT",
+		.nr_operands = 2,
+		.options = CMD_BIT(TIMEOUT) | CMD_BIT(MEMORY) | CMD_BIT(READY_FD) |
+			   CMD_BIT(INSECURE) | CMD_BIT(QUIET) | CMD_BIT(JSON),
+		.summary = "the destination's half of a migration",
+		.notes = "Waits for one 'vfmig send' at PORT of the loopback address, HOST:PORT,\n"
+			 "[IPV6]:PORT or unix:PATH. PORT 0 lets the system choose; the number is\n"
+			 "written to --ready-fd, or else to standard error. With --timeout the "
+			 "wait for\n"
+			 "the source is limited, too.\n" WIRE_NOTES,
+	},
+	{
+		.name = "inspect",
+		.run = cmd_inspect,
+		.operands = "FILE",
+		.nr_operands = 1,
+		.options = CMD_BIT(RECORDS) | CMD_BIT(JSON),
+		.summary = "explain a file written by save",
+		.notes =
+			"FILE - is standard input. A damaged file is explained up to the damage.\n",
+	},
+	{
+		.name = "verify",
+		.run = cmd_verify,
+		.operands = "FILE",
+		.nr_operands = 1,
+		.options = CMD_BIT(JSON),
+		.summary = "prove that a file written by save is whole",
+		.notes = "FILE - is standard input.\n",
+	},
+	{
+		.name = "demo",
+		.run = cmd_demo,
+		.operands = "",
+		.nr_operands = 0,
+		.options = CMD_BIT(STATE) | CMD_BIT(DEMO_MEMORY) | CMD_BIT(DIRTY) |
+			   CMD_BIT(DMA_RATE) | CMD_BIT(MAX_DOWNTIME) | CMD_BIT(MAX_ROUNDS) |
+			   CMD_BIT(KEEP) | CMD_BIT(QUIET) | CMD_BIT(JSON),
+		.summary = "the whole thing on software devices",
+		.notes = "Starts two servers of software devices, lets the first do DMA into "
+			 "memory of\n"
+			 "ours, moves it to the second while it works, over vfio-user sockets and "
+			 "TCP\n"
+			 "on the loopback address, and proves every byte of memory and state.\n",
+	},
+};
+
+const struct cmd_verb *cmd_verb_at(size_t n)
+{
+	return n < VFM_ARRAY_SIZE(verbs) ? &verbs[n] : NULL;
+}
