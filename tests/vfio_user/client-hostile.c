@@ -666,6 +666,71 @@ static void reports(void **state)
 	}
 }
 
+static void act_lie(struct peer *p, struct peer_msg *reply, const struct plan *plan)
+{
+	(void)p;
+	peer_put32(reply, plan->at, (uint32_t)plan->value);
+	reply->len -= 2;
+}
+
+static void act_claim(struct peer *p, struct peer_msg *reply, const struct plan *plan)
+{
+	(void)p;
+	peer_put32(reply, plan->at, (uint32_t)plan->value);
+}
+
+/* Bytes that are claimed and do not come, that come and are not claimed, that nobody wanted. */
+static void reads(void **state)
+{
+	static const struct {
+		uint16_t command;
+		void (*act)(struct peer *, struct peer_msg *, const struct plan *);
+		size_t at;
+		uint32_t value;
+		const char *text;
+	} lies[] = {
+		{ VFM_VU_REGION_READ, act_lie, 12, 8, "holds 6 bytes where 8" },
+		{ VFM_VU_REGION_READ, act_claim, 12, 6, "did 6 of 8" },
+		{ VFM_VU_REGION_READ, act_claim, 12, 9, "did 9 of 8" },
+		{ VFM_VU_REGION_READ, act_claim, 12, 0, "did 0 of 8" },
+		{ VFM_VU_REGION_WRITE, act_claim, 12, 7, "did 7 of 8" },
+		{ VFM_VU_MIG_DATA_READ, act_lie, 4, 8, "holds 6 bytes where 8" },
+		{ VFM_VU_MIG_DATA_READ, act_claim, 4, 9, "9 bytes where 8" },
+		{ VFM_VU_MIG_DATA_READ, act_claim, 4, 0xffffffff, "4294967295 bytes where 8" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(lies); i++) {
+		struct plan plan = { .command = lies[i].command,
+				     .skip = -1,
+				     .act = lies[i].act,
+				     .at = lies[i].at,
+				     .value = lies[i].value };
+		struct peer_opts opts = { .meddle = meddle, .user = &plan };
+		struct vfm_err err = { 0 };
+		struct peer p;
+		struct vfm_device *dev = peer_open(&p, &opts);
+		uint8_t buf[8] = { 0 };
+		long ret;
+
+		if (lies[i].command == VFM_VU_MIG_DATA_READ) {
+			assert_int_equal(vfm_device_set_state(dev, VFM_STATE_STOP_COPY, &err), 0);
+			ret = vfm_device_read_data(dev, buf, 8, &err);
+		} else if (lies[i].command == VFM_VU_REGION_READ) {
+			ret = vfm_device_read_region(dev, 0, 128, buf, 8, &err);
+		} else {
+			ret = vfm_device_write_region(dev, 0, 128, buf, 8, &err);
+		}
+		assert_int_equal(ret, -EPROTO);
+		if (!strstr(err.msg, lies[i].text))
+			fail_msg("\"%s\" does not say \"%s\"", err.msg, lies[i].text);
+		/* The framing was sound: the connection lives. */
+		assert_int_equal(vfm_device_reset(dev, &err), 0);
+		vfm_device_close(dev);
+		peer_stop(&p);
+	}
+}
+
 static void act_state(struct peer *p, struct peer_msg *reply, const struct plan *plan)
 {
 	(void)p;
@@ -791,6 +856,7 @@ int main(void)
 		cmocka_unit_test(capability_chains),
 		cmocka_unit_test(areas),
 		cmocka_unit_test(reports),
+		cmocka_unit_test(reads),
 		cmocka_unit_test(states),
 		cmocka_unit_test(dead_for_good),
 		cmocka_unit_test(no_fd_leaked),
