@@ -48,7 +48,8 @@ struct vfm_phase_report {
  * @committed: COMMIT was sent (source) or seen (destination)
  * @state: of our device at the end, VFM_STATE_ERROR also if it cannot be asked
  * @downtime_us: from the first arc that stops the source until RUNNING was heard
- *	of (source); from COMMIT seen to RUNNING (destination)
+ *	of, or until it ran again after a failure (source); from COMMIT seen to
+ *	RUNNING (destination)
  * @bytes_per_second: measured while the source ran; 0: nothing was moved by then
  * @all_dirty: there was no dirty log, or it failed: memory was sent whole, after the stop
  */
