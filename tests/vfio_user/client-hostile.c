@@ -127,7 +127,7 @@ static void move(struct vfm_device *dev)
 	struct vfm_compat compat;
 	enum vfm_state state;
 	uint64_t v, page = 4096, bitmap[8] = { 0 };
-	uint8_t buf[256];
+	uint8_t buf[256] = { 0 };
 
 	TRY(vfm_device_get_migration(dev, &v, ERR));
 	TRY(vfm_device_start_log(dev, &page, &range, 1, ERR));
