@@ -538,7 +538,7 @@ static void found_saving(void **state)
 static int no_leak(void **state)
 {
 	static unsigned int before;
-	unsigned int now = count_fds();
+	unsigned int now = test_count_fds();
 
 	(void)state;
 	if (before && now != before)

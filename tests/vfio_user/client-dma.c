@@ -457,7 +457,7 @@ static void odd_commands(void **state)
 	struct work work = { .command = VFM_VU_DEVICE_RESET, .fn = odd };
 	struct peer p;
 	struct vfm_device *dev = start(&p, &work, false);
-	unsigned int before = count_fds();
+	unsigned int before = test_count_fds();
 
 	(void)state;
 	assert_int_equal(vfm_device_reset(dev, NULL), 0);
@@ -465,7 +465,7 @@ static void odd_commands(void **state)
 	assert_int_equal(memory[0], 0xaa);
 	assert_int_equal(memory[63], 0xaa);
 	assert_int_equal(memory[64], 0);
-	assert_int_equal(count_fds(), before);
+	assert_int_equal(test_count_fds(), before);
 	stop(&p);
 }
 

@@ -423,10 +423,10 @@ static void too_many_fds(void **state)
 
 	(void)state;
 	each(act_fds, 16, 0, false, 0);
-	before = count_fds();
+	before = test_count_fds();
 	each(act_fds, 17, 0, false, 0);
 	each(act_fds, 60, 0, false, 0);
-	assert_int_equal(count_fds(), before);
+	assert_int_equal(test_count_fds(), before);
 }
 
 static void act_huge(struct peer *p, struct peer_msg *reply, const struct plan *plan)
@@ -831,7 +831,7 @@ static void dead_for_good(void **state)
 static int no_leak(void **state)
 {
 	static unsigned int before;
-	unsigned int now = count_fds();
+	unsigned int now = test_count_fds();
 
 	(void)state;
 	if (!before)
