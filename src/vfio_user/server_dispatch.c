@@ -167,4 +167,6 @@ void vfm_srv_handle(struct vfm_server *server, struct vfm_vu_msg *msg)
 	}
 	if (ret)
 		client->lost = ret;
+	else
+		vfm_srv_settle(client);
 }
