@@ -240,6 +240,9 @@ int cmd_run_report(struct cmd_run *run, int ret,
 		   void (*extra)(struct cmd_json *j, const void *user), const void *user,
 		   struct vfm_err *err);
 
+/** cmd_json_pci() - what an identity says of a PCI device, into the object that is open. */
+void cmd_json_pci(struct cmd_json *j, const struct vfm_identity *id);
+
 /** cmd_json_report() - the fields of a report into the object that is open. */
 void cmd_json_report(struct cmd_json *j, const struct vfm_migration_report *report);
 

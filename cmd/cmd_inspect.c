@@ -123,12 +123,7 @@ static int each_record(void *user, const struct vfm_stream_record *r)
 static void json_identity(struct cmd_json *j, const struct vfm_identity *id)
 {
 	cmd_json_open(j, "identity");
-	cmd_json_hex(j, "vendor", 4, id->vendor);
-	cmd_json_hex(j, "device", 4, id->device);
-	cmd_json_hex(j, "subvendor", 4, id->subvendor);
-	cmd_json_hex(j, "subdevice", 4, id->subdevice);
-	cmd_json_hex(j, "class", 6, id->class_code);
-	cmd_json_u64(j, "revision", id->revision);
+	cmd_json_pci(j, id);
 	cmd_json_u64(j, "migration", id->migration);
 	cmd_json_open_list(j, "regions");
 	for (uint32_t i = 0; i < VFM_MIN(id->nr_regions, (uint32_t)VFM_IDENTITY_REGIONS); i++)

@@ -276,18 +276,6 @@ static const char *irq_name(const struct findings *f, uint32_t index)
 	return f->info.flags & VFM_DEVICE_PCI && index < VFM_PCI_NR_IRQS ? irq_names[index] : NULL;
 }
 
-static void json_pci(struct cmd_json *j, const struct vfm_identity *id)
-{
-	cmd_json_open(j, "pci");
-	cmd_json_hex(j, "vendor", 4, id->vendor);
-	cmd_json_hex(j, "device", 4, id->device);
-	cmd_json_hex(j, "subvendor", 4, id->subvendor);
-	cmd_json_hex(j, "subdevice", 4, id->subdevice);
-	cmd_json_hex(j, "class", 6, id->class_code);
-	cmd_json_u64(j, "revision", id->revision);
-	cmd_json_close(j);
-}
-
 static void json_region(struct cmd_json *j, const struct findings *f, const struct vfm_region *r)
 {
 	cmd_json_open(j, NULL);
@@ -365,8 +353,11 @@ static int print_json(const struct findings *f, struct vfm_err *err)
 	cmd_json_text(j, "uri", f->uri);
 	cmd_json_text(j, "kind", f->info.flags & VFM_DEVICE_PCI ? "pci" : "other");
 	cmd_json_bool(j, "reset", f->info.flags & VFM_DEVICE_RESET);
-	if (f->has_identity && f->info.flags & VFM_DEVICE_PCI)
-		json_pci(j, &f->id);
+	if (f->has_identity && f->info.flags & VFM_DEVICE_PCI) {
+		cmd_json_open(j, "pci");
+		cmd_json_pci(j, &f->id);
+		cmd_json_close(j);
+	}
 	json_parts(j, f);
 	cmd_json_text(j, "state", f->has_state ? vfm_state_name(f->state) : NULL);
 	json_migration(j, f);

@@ -163,6 +163,16 @@ static void json_phases(struct cmd_json *j, const struct vfm_migration_report *r
 	cmd_json_close(j);
 }
 
+void cmd_json_pci(struct cmd_json *j, const struct vfm_identity *id)
+{
+	cmd_json_hex(j, "vendor", 4, id->vendor);
+	cmd_json_hex(j, "device", 4, id->device);
+	cmd_json_hex(j, "subvendor", 4, id->subvendor);
+	cmd_json_hex(j, "subdevice", 4, id->subdevice);
+	cmd_json_hex(j, "class", 6, id->class_code);
+	cmd_json_u64(j, "revision", id->revision);
+}
+
 void cmd_json_report(struct cmd_json *j, const struct vfm_migration_report *report)
 {
 	cmd_json_text(j, "protocol", "v2");

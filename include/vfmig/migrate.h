@@ -48,7 +48,8 @@ struct vfm_phase_report {
  * @committed: COMMIT was sent (source) or seen (destination)
  * @state: of our device at the end, VFM_STATE_ERROR also if it cannot be asked
  * @downtime_us: from the first arc that stops the source until RUNNING was heard
- *	of (source); from COMMIT seen to RUNNING (destination)
+ *	of, or until it ran again after a failure (source); from COMMIT seen to
+ *	RUNNING (destination)
  * @bytes_per_second: measured while the source ran; 0: nothing was moved by then
  * @all_dirty: there was no dirty log, or it failed: memory was sent whole, after the stop
  */
@@ -68,7 +69,7 @@ struct vfm_migration_report {
 };
 
 /**
- * struct vfm_migrate_opts - zero it, then fill in; VFM_MIGRATE_OPTS sets the defaults
+ * struct vfm_migrate_opts - begin with VFM_MIGRATE_OPTS(), never with zeros
  * @size: sizeof(struct vfm_migrate_opts)
  * @max_downtime_ms: the device is stopped only when the rest fits into this at the
  *	rate measured; 0: no limit
@@ -93,13 +94,14 @@ struct vfm_migrate_opts {
 	void *user;
 };
 
-#define VFM_MIGRATE_OPTS(...)                                                                      \
+/** VFM_MIGRATE_OPTS() - a struct vfm_migrate_opts with the defaults; change its fields afterwards.
+ */
+#define VFM_MIGRATE_OPTS()                                                                         \
 	((struct vfm_migrate_opts){ .size = sizeof(struct vfm_migrate_opts),                       \
 				    .max_downtime_ms = 300,                                        \
 				    .max_rounds = 100,                                             \
 				    .timeout_ms = 30000,                                           \
-				    .cancel_fd = -1,                                               \
-				    __VA_ARGS__ })
+				    .cancel_fd = -1 })
 
 /**
  * vfm_save() - write a device's state to a descriptor

@@ -129,7 +129,8 @@ static int host_read_region(struct vfm_device *dev, uint32_t index, uint64_t off
 	if (ret)
 		return ret;
 	vfm_host_lock(host);
-	ret = host->driver.read_region(host->priv, index, offset, buf, len, err);
+	ret = vfm_driver_result(host->driver.read_region(host->priv, index, offset, buf, len, err),
+				err);
 	vfm_host_unlock(host, NULL);
 	return ret;
 }
@@ -143,7 +144,8 @@ static int host_write_region(struct vfm_device *dev, uint32_t index, uint64_t of
 	if (ret)
 		return ret;
 	vfm_host_lock(host);
-	ret = host->driver.write_region(host->priv, index, offset, buf, len, err);
+	ret = vfm_driver_result(host->driver.write_region(host->priv, index, offset, buf, len, err),
+				err);
 	vfm_host_unlock(host, NULL);
 	return ret;
 }
@@ -255,7 +257,7 @@ static int host_process(struct vfm_device *dev, struct vfm_err *err)
 	if (!host->driver.process)
 		return 0;
 	vfm_host_lock(host);
-	ret = host->driver.process(host->priv, err);
+	ret = vfm_driver_result(host->driver.process(host->priv, err), err);
 	vfm_host_unlock(host, NULL);
 	return ret;
 }
@@ -266,7 +268,7 @@ static void host_close(struct vfm_device *dev)
 {
 	struct vfm_host *host = vfm_host_of(dev);
 
-	if (host->priv)
+	if (host->opened)
 		host->driver.close(host->priv);
 	vfm_host_unmap_all(dev, NULL);
 	vfm_save_end(&host->save);
@@ -365,7 +367,7 @@ static int describe(struct vfm_host *host, struct vfm_err *err)
 	for (size_t i = 0; i < VFM_DRIVER_MAX_IO_FDS; i++)
 		d->io_fds[i].io.fd = -1;
 	if (host->driver.describe)
-		ret = host->driver.describe(host->priv, d, err);
+		ret = vfm_driver_result(host->driver.describe(host->priv, d, err), err);
 	if (!ret)
 		ret = check_description(host, err);
 	if (ret)
@@ -446,7 +448,9 @@ static int open_driver(struct vfm_host *host, const char *params, struct vfm_err
 
 	if (lacks)
 		return vfm_fail(err, -EINVAL, "%s: driver lacks a valid %s", host->dev.uri, lacks);
-	ret = host->driver.open(host, params ? params : "", &host->priv, err);
+	ret = vfm_driver_result(host->driver.open(host, params ? params : "", &host->priv, err),
+				err);
+	host->opened = !ret;
 	if (!ret)
 		ret = describe(host, err);
 	if (!ret)

@@ -25,7 +25,8 @@
 struct vfm_host {
 	struct vfm_device dev;
 	struct vfm_driver driver; /* a copy: the author's struct may be shorter than ours */
-	void *priv;		  /* the driver's */
+	void *priv;		  /* the driver's, and NULL may be one */
+	bool opened;		  /* the driver has it, and must close it */
 	void *object;		  /* of dlopen(), or NULL */
 	struct vfm_description desc;
 	struct vfm_session_driver session_driver;

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/util.h"
 #include "protocol/v2.h"
@@ -40,7 +41,7 @@ static int driver_arc(struct vfm_host *host, enum vfm_state to, struct vfm_err *
 	if (ret || !host->driver.arc)
 		return ret;
 	host->arriving = vfm_state_is_active(to);
-	ret = host->driver.arc(host->priv, host->state, to, err);
+	ret = vfm_driver_result(host->driver.arc(host->priv, host->state, to, err), err);
 	host->arriving = false;
 	return ret;
 }
@@ -83,6 +84,8 @@ static int walk(struct vfm_host *host, enum vfm_state want, struct vfm_err *err)
 		from = host->state;
 		ret = walk_arc(host, next, err);
 		if (ret) {
+			if (!err->msg[0])
+				vfm_fail(err, ret, "%s", strerror(-ret));
 			vfm_fail_prefix(err, "set state %s: arc %s->%s", vfm_state_name(want),
 					vfm_state_name(from), vfm_state_name(next));
 			return ret;
@@ -217,7 +220,7 @@ int vfm_host_do_reset(struct vfm_host *host, struct vfm_err *err)
 	end_sessions(host);
 	for (uint32_t i = 0; i < host->desc.nr_irqs; i++)
 		vfm_wiring_reset(&host->wiring[i]);
-	ret = host->driver.reset(host->priv, err);
+	ret = vfm_driver_result(host->driver.reset(host->priv, err), err);
 	host->state = ret ? VFM_STATE_ERROR : VFM_STATE_RUNNING;
 	return ret;
 }

@@ -47,12 +47,15 @@ static void signal_vector(struct vfm_wiring *w, struct vfm_vector *v)
 {
 	struct pollfd room = { .fd = v->fd, .events = POLLOUT };
 	const uint64_t one = 1;
+	ssize_t ret;
 
 	if (v->fd < 0)
 		return;
-	if (poll(&room, 1, 0) == 1 && room.revents & POLLOUT)
-		while (write(v->fd, &one, sizeof(one)) < 0 && errno == EINTR)
-			continue;
+	if (poll(&room, 1, 0) == 1 && room.revents & POLLOUT) {
+		do
+			ret = write(v->fd, &one, sizeof(one));
+		while (ret < 0 && errno == EINTR);
+	}
 	if (w->info.flags & VFM_IRQ_AUTOMASKED)
 		v->masked = true;
 }

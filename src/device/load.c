@@ -58,7 +58,7 @@ static int load_compat(const struct vfm_session_driver *d, const uint8_t *payloa
 	if (ret || !strcmp(theirs.params, d->compat.params))
 		return ret;
 	if (d->driver->compatible)
-		return d->driver->compatible(d->priv, &theirs, err);
+		return vfm_driver_result(d->driver->compatible(d->priv, &theirs, err), err);
 	return vfm_fail(err, -ENOTUNIQ, "image has parameters %s, the device has %s", theirs.params,
 			d->compat.params);
 }
@@ -93,7 +93,7 @@ static int take_record(struct vfm_load_session *s, const struct vfm_session_driv
 	else if (h->type == VFM_IMAGE_DATA && h->length > d->driver->record_max)
 		ret = bad_record(s, "impossible length", h->length, err);
 	else if (h->type == VFM_IMAGE_DATA)
-		ret = d->driver->load(d->priv, payload, h->length, err);
+		ret = vfm_driver_result(d->driver->load(d->priv, payload, h->length, err), err);
 	else
 		s->ended = true;
 	s->number++;
@@ -184,7 +184,7 @@ int vfm_load_prove(struct vfm_load_session *s, const struct vfm_session_driver *
 				s->bytes, s->number);
 	if (s->proven || !d->driver->load_end)
 		return 0;
-	ret = d->driver->load_end(d->priv, &s->why);
+	ret = vfm_driver_result(d->driver->load_end(d->priv, &s->why), &s->why);
 	s->proven = !ret;
 	if (!ret)
 		return 0;

@@ -11,6 +11,7 @@
 #include "device/session.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +45,8 @@ static ssize_t driver_record(const struct vfm_session_driver *d, uint8_t *record
 {
 	ssize_t n = d->driver->save(d->priv, record + VFM_IMAGE_HEADER, err);
 
+	if (n < 0)
+		return vfm_driver_result(n < INT_MIN ? INT_MIN : (int)n, err);
 	if (n > (ssize_t)d->driver->record_max)
 		return vfm_fail(err, -EIO, "driver gave a record of %zd bytes; its limit is %zu", n,
 				d->driver->record_max);
@@ -84,7 +87,7 @@ static ssize_t stage_record(struct vfm_save_session *s, const struct vfm_session
 	int ret;
 
 	if (s->number && !final) {
-		ret = d->driver->pending(d->priv, &info, err);
+		ret = vfm_driver_result(d->driver->pending(d->priv, &info, err), err);
 		if (ret)
 			return ret;
 	}
@@ -139,12 +142,17 @@ ssize_t vfm_save_read(struct vfm_save_session *s, const struct vfm_session_drive
 	return final ? 0 : -ENOMSG;
 }
 
+/* More than any device has. What a driver says beyond is nonsense, and must not wrap to little. */
+#define SIZE_LIMIT (UINT64_C(1) << 60)
+
 /* What @payload bytes of records become with their headers. */
 static uint64_t framed(const struct vfm_session_driver *d, uint64_t payload)
 {
 	uint64_t max = d->driver->record_max;
-	uint64_t records = payload / max + (payload % max != 0);
+	uint64_t records;
 
+	payload = VFM_MIN(payload, SIZE_LIMIT / (VFM_IMAGE_HEADER + 1));
+	records = payload / max + (payload % max != 0);
 	return payload + records * VFM_IMAGE_HEADER;
 }
 
@@ -163,7 +171,7 @@ int vfm_save_precopy_info(struct vfm_save_session *s, const struct vfm_session_d
 {
 	struct vfm_precopy_info payload = { 0 };
 	uint64_t ready = unread(s, d);
-	int ret = d->driver->pending(d->priv, &payload, err);
+	int ret = vfm_driver_result(d->driver->pending(d->priv, &payload, err), err);
 
 	if (ret)
 		return ret;
@@ -188,7 +196,7 @@ int vfm_save_data_size(const struct vfm_save_session *s, const struct vfm_sessio
 		       uint64_t *bytes, struct vfm_err *err)
 {
 	uint64_t payload = 0;
-	int ret = d->driver->data_size(d->priv, &payload, err);
+	int ret = vfm_driver_result(d->driver->data_size(d->priv, &payload, err), err);
 
 	if (ret)
 		return ret;

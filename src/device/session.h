@@ -9,9 +9,26 @@
 #ifndef VFM_DEVICE_SESSION_H
 #define VFM_DEVICE_SESSION_H
 
+#include <errno.h>
+
 #include <vfmig/driver.h>
 
 #include "device/image.h"
+
+/** The highest errno value that Linux hands out. */
+#define VFM_DRIVER_MAX_ERRNO 4095
+
+/**
+ * vfm_driver_result() - what a callback returned, as 0 or a negative errno value
+ *
+ * A driver is somebody else's code, and our own callers take a positive value for a count.
+ */
+static inline int vfm_driver_result(int ret, struct vfm_err *err)
+{
+	if (ret <= 0 && ret >= -VFM_DRIVER_MAX_ERRNO)
+		return ret;
+	return vfm_fail(err, -EIO, "driver answered %d, which is neither 0 nor an error", ret);
+}
 
 /** What the sessions need of the device that they belong to. */
 struct vfm_session_driver {

@@ -4,8 +4,8 @@
 /*
  * What the files of this folder share. A migration, a save and a load are each
  * a row of stages that work on one struct vfm_engine: a device, a descriptor
- * and, on the wire, a peer. engine.c runs the rows and waits; the other files
- * are the stages.
+ * and, on the wire, a peer. engine.c runs the rows, wire.c waits; send.c,
+ * receive.c, save.c and load.c are the stages.
  *
  * On the wire there are two streams over one socket: forward, from the source
  * (IDENTITY, MEMORY_MAP, data, END, COMMIT, ABORT), and reverse, from the
@@ -74,7 +74,7 @@ struct vfm_rate {
  * @err: the first cause of a failure
  * @cause: why a wait ended, when the stream's call that waited can only tell that it did
  * @listen: the peer may only complain while we send, so look for that
- * @deaf: too late to cancel
+ * @deaf: after COMMIT: too late to cancel
  * @told: the peer need not be told of the failure: it told us, or cannot hear
  * @torn: the outgoing stream failed inside a record, so nothing can follow
  * @closing: all is lost but the connection: wait for nothing else, and not for long

@@ -79,7 +79,8 @@ VFM_API int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, stru
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
 		return vfm_fail(err, -errno, "socket pair: %s", strerror(errno));
 	ours = fds[0];
-	theirs = r.fd = fds[1];
+	theirs = fds[1];
+	r.fd = theirs;
 	ret = vfm_engine_opts(&given, opts, err);
 	if (ret)
 		return ret;

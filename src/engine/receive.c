@@ -205,10 +205,17 @@ static int receive_data(struct vfm_engine *e)
 
 /* ---- from END on --------------------------------------------------------- */
 
+/*
+ * From LOADED on the source may give the device away, at any moment and without
+ * our knowing. If we die then, what was loaded may be all that is left of the
+ * device: it must stay, in STOP, for somebody to settle, and must not be reset.
+ */
 static int receive_load(struct vfm_engine *e)
 {
 	int ret = vfm_sink_prove(e);
 
+	if (!ret)
+		ret = vfm_engine_disarm(e, &e->err);
 	return ret ? ret : vfm_engine_write(e, VFM_STREAM_LOADED, NULL, 0);
 }
 
@@ -236,15 +243,8 @@ static int receive_commit(struct vfm_engine *e)
 
 static int receive_run(struct vfm_engine *e)
 {
-	struct vfm_err second;
-	int disarmed = vfm_engine_disarm(e, &second);
 	int ret = vfm_sink_run(e);
 
-	/* One that runs is not reset when we go; one that is paused would be. */
-	if (!ret && disarmed && e->paused) {
-		e->err = second;
-		ret = disarmed;
-	}
 	if (ret)
 		return ret;
 	e->report.downtime_us = (vfm_now_ns() - e->stopped_ns) / 1000;

@@ -87,6 +87,8 @@ void vfm_source_recover(struct vfm_engine *e)
 
 	if (vfm_source_go_back(e, &second))
 		vfm_engine_also(e, &second);
+	else if (e->stopped_ns && e->origin == VFM_STATE_RUNNING)
+		e->report.downtime_us = (vfm_now_ns() - e->stopped_ns) / 1000;
 	if (vfm_engine_disarm(e, &second))
 		vfm_engine_also(e, &second);
 }
@@ -118,7 +120,7 @@ static int save_resume(struct vfm_engine *e)
 {
 	int ret = vfm_source_go_back(e, &e->err);
 
-	if (!ret)
+	if (!ret && e->origin == VFM_STATE_RUNNING)
 		e->report.downtime_us = (vfm_now_ns() - e->stopped_ns) / 1000;
 	return ret ? ret : vfm_engine_disarm(e, &e->err);
 }

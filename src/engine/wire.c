@@ -40,10 +40,12 @@ static int turn(struct vfm_engine *e, struct pollfd *main, int timeout_ms)
 	struct pollfd fds[3] = { *main, { .fd = -1 }, { .fd = -1 } };
 	int ret;
 
-	if (!e->closing)
+	/* After COMMIT the source's device is nobody's business, and the new one serves its owner.
+	 */
+	if (!e->closing && !e->deaf) {
 		fds[1] = (struct pollfd){ .fd = vfm_device_get_fd(e->dev), .events = POLLIN };
-	if (!e->closing && !e->deaf)
 		fds[2] = (struct pollfd){ .fd = e->opts.cancel_fd, .events = POLLIN };
+	}
 	if (poll(fds, 3, timeout_ms) < 0) {
 		main->revents = 0;
 		return errno == EINTR ? 0

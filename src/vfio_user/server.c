@@ -215,6 +215,7 @@ static void process_client(struct vfm_server *server)
 			client->lost = ret;
 		if (ret <= 0)
 			return;
+		vfm_srv_settle(client);
 	}
 	vfm_srv_serve(server);
 }

@@ -58,7 +58,8 @@ struct vfm_srv_client {
 	size_t max_maps;
 	struct vfm_iova_map maps; /* what it has mapped */
 	bool logging;		  /* it has started the dirty log */
-	enum vfm_orphan orphan;	  /* its last will */
+	enum vfm_orphan orphan;	  /* its last will, as far as it knows */
+	enum vfm_orphan told;	  /* the same, before the answer has gone */
 	unsigned int refusals;	  /* that were logged */
 	int lost;		  /* why it must be cut off; 0: it need not */
 	bool queued;		  /* we wait for it to take a reply */
@@ -125,6 +126,14 @@ void vfm_srv_unlink(struct vfm_server *server);
  */
 bool vfm_srv_hello(struct vfm_server *server, struct vfm_vu_conn *conn,
 		   const struct vfm_vu_msg *msg);
+
+/**
+ * vfm_srv_settle() - after a request, and when a reply that waited has gone: its last will holds
+ *
+ * A client that died before it was answered is not taken at its last word: it did not know that
+ * it was heard, and cannot have done what it said it for.
+ */
+void vfm_srv_settle(struct vfm_srv_client *client);
 
 /** vfm_srv_serve() - requests that are there, but not without end. */
 void vfm_srv_serve(struct vfm_server *server);

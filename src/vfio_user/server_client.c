@@ -152,6 +152,12 @@ static void stop_log(struct vfm_server *server)
 		vfm_srv_log(server, "the dirty log goes on: %s", err.msg);
 }
 
+void vfm_srv_settle(struct vfm_srv_client *client)
+{
+	if (client->orphan != client->told && !vfm_vu_conn_queued(client->conn))
+		client->orphan = client->told;
+}
+
 /* Its last will. */
 static void act_on_orphan(struct vfm_server *server)
 {

@@ -182,4 +182,6 @@ void vfm_srv_handle(struct vfm_server *server, struct vfm_vu_msg *msg)
 	ret = ret ? vfm_srv_refuse(client->conn, msg, ret) : answer(&rq);
 	if (ret)
 		client->lost = ret;
+	else
+		vfm_srv_settle(client);
 }

@@ -189,7 +189,7 @@ static int set_orphan(struct vfm_srv_request *rq)
 
 	if (orphan > VFM_ORPHAN_RESET || reserved)
 		return vfm_fail(&rq->err, -EINVAL, "set orphan: no policy %" PRIu32, orphan);
-	rq->client->orphan = (enum vfm_orphan)orphan;
+	rq->client->told = (enum vfm_orphan)orphan;
 	w = begin_reply(rq, ORPHAN_SIZE);
 	vfm_write_he32(&w, orphan);
 	vfm_write_he32(&w, 0);

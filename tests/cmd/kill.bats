@@ -1,94 +1,12 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) vfmig authors
-# shellcheck disable=SC2154 # serve and start set variables by name
+# shellcheck disable=SC2154 # serve, start and stop_pair set variables by name
 
-# Whoever is killed, whenever: the device has one owner afterwards, or none while
-# the word that gives it away was under way, and never two. The seed of the state
-# tells whose device it is: 1 is the source's.
+# Whoever is killed, whenever.
 
 load common
-
-# Slow enough that every phase can be hit: arcs, pre-copy, loading.
-DEVICE=sim:dma,state=1M,bar=8K,save-rate=8M,load-rate=16M,arc-us=20000
-MOMENTS=(0 20 50 75 85 90 95 98) # hundredths of the time of a whole move
-
-start_pair() {
-	serve a $DEVICE,seed=1
-	serve b $DEVICE,seed=2
-	"$SIMCTL" "$URI_a" step 7 >"$T/a.before"
-	"$SIMCTL" "$URI_b" >"$T/b.before"
-	wait_until idle "$URI_a"
-	wait_until idle "$URI_b"
-	start_ready receiver "$T/port" "$VFMIG" receive "$URI_b" "unix:$T/wire.sock" 2>"$T/receive.err"
-	start sender "$VFMIG" send "$URI_a" "${1:-unix:$T/wire.sock}" 2>"$T/send.err"
-	wait_until test ! -e "$T/wire.sock"
-}
-
-stop_pair() {
-	join "$sender"
-	sent=$status
-	join "$receiver"
-	received=$status
-}
-
-now_ms() {
-	date +%s%3N
-}
-
-# measure: how long a move takes that nobody disturbs
-measure() {
-	local begin
-	start_pair
-	begin=$(now_ms)
-	stop_pair
-	((sent == 0 && received == 0))
-	took=$(($(now_ms) - begin))
-	stop_servers
-}
-
-# one_owner: looks at both devices, and says which one it is
-one_owner() {
-	local a b
-	a=$(device "$URI_a")
-	b=$(device "$URI_b")
-	if [[ $a == "$(<"$T/a.before")" && $b == "$(<"$T/b.before")" ]]; then
-		owner=source
-	elif [[ $a == "STOP 1 "* && $b == "$(<"$T/a.before")" ]]; then
-		owner=destination
-	elif [[ $a == "STOP 1 "* && ($b == "STOP 1 "* || $b == "RUNNING 2 "*) ]]; then
-		owner=none
-	else
-		echo "source: $a"
-		echo "destination: $b"
-		false
-	fi
-}
-
-# at_moments VICTIM SIGNAL: VICTIM is the name of a variable with a process id
-at_moments() {
-	local victim=$1 signal=$2 owners="" n
-	measure
-	for n in "${MOMENTS[@]}"; do
-		start_pair
-		# the moment is the thing that is tested, not a wait for anything
-		sleep "$(printf "0.%03d" $((took * n / 100 % 1000)))"
-		kill "-$signal" "${!victim}" 2>/dev/null || true
-		stop_pair
-		one_owner
-		owners+=" $owner"
-		if [[ $signal == TERM ]]; then
-			# in order, it is always clear who owns it, and both sides know
-			[[ $owner != none ]]
-			[[ $owner == source && $sent == 1 && $received == 1 ]] ||
-				[[ $owner == destination && $received == 0 ]]
-		fi
-		stop_servers
-	done
-	echo "# $victim, $signal, in $took ms:$owners" >&3
-	# the first moment at least is before the end
-	[[ $owners == " source"* ]]
-}
+load pair
 
 @test "the source is killed" {
 	at_moments sender KILL
@@ -98,35 +16,10 @@ at_moments() {
 	at_moments receiver KILL
 }
 
-@test "the source is told to end" {
-	at_moments sender TERM
-}
-
-@test "the destination is told to end" {
-	at_moments receiver TERM
-}
-
-@test "the connection is cut" {
-	command -v socat >/dev/null || skip "no socat"
-	measure
-	for n in "${MOMENTS[@]}"; do
-		start proxy socat "UNIX-LISTEN:$T/proxy.sock" "UNIX-CONNECT:$T/wire.sock,retry=100,interval=0.05"
-		wait_until test -S "$T/proxy.sock"
-		start_pair "unix:$T/proxy.sock"
-		sleep "$(printf "0.%03d" $((took * n / 100 % 1000)))"
-		kill -KILL "$proxy" 2>/dev/null || true
-		join "$proxy"
-		rm -f "$T/proxy.sock"
-		stop_pair
-		one_owner
-		stop_servers
-	done
-}
-
 @test "the device at the destination dies" {
 	measure
 	start_pair
-	sleep "$(printf '0.%03d' $((took / 3 % 1000)))"
+	at_moment 33
 	kill -KILL "$PID_b"
 	join "$PID_b"
 	stop_pair
@@ -137,7 +30,7 @@ at_moments() {
 @test "the device at the source dies" {
 	measure
 	start_pair
-	sleep "$(printf '0.%03d' $((took / 3 % 1000)))"
+	at_moment 33
 	kill -KILL "$PID_a"
 	join "$PID_a"
 	stop_pair

@@ -119,7 +119,7 @@ static void schedule(bool source)
 			runs += n;
 		}
 	}
-	print_message("%u runs\n", runs);
+	print_message("# %u runs\n", runs);
 	assert_true(runs > 60);
 }
 
@@ -187,7 +187,7 @@ static void break_each(enum relay_fault fault, const size_t *bytes, size_t count
 			runs += record;
 		}
 	}
-	print_message("%u runs\n", runs);
+	print_message("# %u runs\n", runs);
 	assert_true(runs >= 10 * count);
 }
 

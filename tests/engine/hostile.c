@@ -517,20 +517,27 @@ static void answers_are_refused(void **state)
 /* No stream at all. */
 static void strangers(void **state)
 {
-	static const char *const hellos[] = { "", "GET / HTTP/1.1\r\n\r\n", "\x89VFM\r\n\x1a\n",
-					      "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
-					      "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" };
+	static const char zeroes[40];
+	static const struct {
+		const char *bytes;
+		size_t len;
+	} hellos[] = {
+		{ "", 0 },
+		{ "GET / HTTP/1.1\r\n\r\n", 18 },
+		{ "\x89VFM\r\n\x1a\n", 8 },
+		{ zeroes, sizeof(zeroes) },
+	};
 
 	(void)state;
 	for (size_t i = 0; i < 8; i++) {
-		size_t len = i / 2 == 3 ? 40 : strlen(hellos[i / 2]);
+		size_t len = hellos[i / 2].len;
 		struct rig r;
 		int fds[2];
 
 		rig_open(&r, "state=64K,bar=8K", MEMORY);
 		rig_start(&r, 0);
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-		assert_int_equal(write(fds[1], hellos[i / 2], len), (ssize_t)len);
+		assert_int_equal(write(fds[1], hellos[i / 2].bytes, len), (ssize_t)len);
 		shutdown(fds[1], SHUT_WR);
 		if (i & 1)
 			assert_true(vfm_migrate_send(&r.ws->dev, r.src_mem, fds[0], NULL, &r.report,

@@ -37,7 +37,7 @@ static void what_may_be_added(void **state)
 		{ 10 * PAGE, UINT64_C(1) << 63, RW, -EINVAL },
 	};
 	struct vfm_memory *mem;
-	unsigned int fds = rig_count_fds();
+	unsigned int fds = test_count_fds();
 	uint32_t flags;
 
 	(void)state;
@@ -59,7 +59,7 @@ static void what_may_be_added(void **state)
 	assert_null(vfm_memory_at(mem, PAGE, UINT64_MAX));
 	vfm_memory_free(mem);
 	vfm_memory_free(NULL);
-	assert_int_equal(rig_count_fds(), fds);
+	assert_int_equal(test_count_fds(), fds);
 }
 
 static void most_ranges(void **state)

@@ -241,16 +241,23 @@ static void memory_with_holes(void **state)
 	rig_close(&r);
 }
 
-/* What was armed at the first change of state, and at the last. */
+/*
+ * What was armed at the first change of state, and at the last; and what the other
+ * side had armed when this one disarmed.
+ */
 struct arming {
 	bool seen;
 	int first, last;
+	struct wrap *other;
+	int other_then;
 };
 
 static void watch_arming(struct wrap *w, const char *call)
 {
 	struct arming *a = w->user;
 
+	if (!strcmp(call, "set_orphan") && a->seen && a->other)
+		a->other_then = a->other->orphan;
 	if (strcmp(call, "set_state"))
 		return;
 	if (!a->seen)
@@ -280,6 +287,8 @@ static void what_if_we_die(void **state)
 	r.ws->hook = r.wd->hook = watch_arming;
 	r.ws->user = &src;
 	r.wd->user = &dst;
+	src.other = r.wd;
+	src.other_then = -1;
 	opts.before_run = check_source;
 	opts.user = &r;
 	assert_int_equal(rig_migrate(&r, &opts), 0);
@@ -287,6 +296,8 @@ static void what_if_we_die(void **state)
 	assert_int_equal(dst.first, VFM_ORPHAN_RESET);
 	assert_int_equal(src.last, VFM_ORPHAN_KEEP);
 	assert_int_equal(dst.last, VFM_ORPHAN_KEEP);
+	/* The source may commit once it has heard LOADED: by then nothing may be reset. */
+	assert_int_equal(src.other_then, VFM_ORPHAN_KEEP);
 	assert_int_equal(r.ws->orphan, VFM_ORPHAN_KEEP);
 	assert_int_equal(r.wd->orphan, VFM_ORPHAN_KEEP);
 	rig_check_moved(&r);

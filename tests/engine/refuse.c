@@ -257,6 +257,8 @@ static void cancelled_at_each_phase(void **state)
 			assert_int_equal(rig_migrate(&r, &opts), -ECANCELED);
 			assert_non_null(strstr(r.err.msg, ": cancelled"));
 			assert_int_equal(r.report.phase, at);
+			/* It has stood still, and said for how long. */
+			assert_int_equal(r.report.downtime_us > 0, at > VFM_PHASE_STOP);
 			rig_check_back(&r);
 			assert_int_equal(rig_state(r.dst), VFM_STATE_RUNNING);
 			assert_int_equal(vfm_memory_count(r.dst_mem), 0);

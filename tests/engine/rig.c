@@ -3,25 +3,12 @@
 
 #include "rig.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/util.h"
-
-unsigned int rig_count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
 
 static struct vfm_device *open_sim(const char *params)
 {
@@ -33,7 +20,7 @@ static struct vfm_device *open_sim(const char *params)
 
 void rig_open(struct rig *r, const char *params, uint64_t size)
 {
-	*r = (struct rig){ .fds = rig_count_fds() };
+	*r = (struct rig){ .fds = test_count_fds() };
 	r->src = open_sim(params);
 	r->dst = open_sim(params);
 	r->ws = wrap_new(r->src);
@@ -60,7 +47,7 @@ void rig_close(struct rig *r)
 	vfm_device_close(r->dst);
 	vfm_memory_free(r->src_mem);
 	vfm_memory_free(r->dst_mem);
-	assert_int_equal(rig_count_fds(), r->fds);
+	assert_int_equal(test_count_fds(), r->fds);
 }
 
 void rig_start(struct rig *r, uint64_t rate)

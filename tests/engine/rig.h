@@ -15,6 +15,7 @@
 #include <vfmig/vfmig.h>
 #include <vfmig/sim.h>
 
+#include "fds.h"
 #include "wrap.h"
 
 #define RIG_IOVA UINT64_C(0x100000000)
@@ -57,8 +58,6 @@ int rig_check(struct rig *r, struct vfm_device *dev, struct vfm_memory *mem, str
 /** rig_check_moved(), rig_check_back() - all that must hold after a success, and a failure. */
 void rig_check_moved(struct rig *r);
 void rig_check_back(struct rig *r);
-
-unsigned int rig_count_fds(void);
 
 /** struct rig_half - a destination with a thread of its own */
 struct rig_half {

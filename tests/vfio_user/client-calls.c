@@ -305,6 +305,7 @@ static void save(void **state)
 	struct peer p;
 	struct vfm_device *dev = peer_open(&p, *state);
 	uint8_t *got = malloc(p.out_len + 70000);
+	enum vfm_state now;
 	size_t len = 0;
 	ssize_t n;
 
@@ -326,6 +327,12 @@ static void save(void **state)
 	n = p.seen[VFM_VU_MIG_DATA_READ];
 	assert_int_equal(vfm_device_read_data(dev, got, 10, &err), 0);
 	assert_int_equal(p.seen[VFM_VU_MIG_DATA_READ], n);
+	/* Unless the server says that the state is another by now. */
+	p.state = VFM_STATE_PRE_COPY;
+	assert_int_equal(vfm_device_read_data(dev, got, 10, &err), 0);
+	ok(vfm_device_get_state(dev, &now, ERR));
+	assert_int_equal(vfm_device_read_data(dev, got, 10, &err), -ENOMSG);
+	p.state = VFM_STATE_STOP_COPY;
 	/* But a new session has new data. */
 	ok(vfm_device_set_state(dev, VFM_STATE_STOP, ERR));
 	ok(vfm_device_set_state(dev, VFM_STATE_STOP_COPY, ERR));
@@ -474,6 +481,32 @@ static void stopped_later(void **state)
 	peer_stop(&p);
 }
 
+/* What the server does not let go of stays mapped, and can be unmapped later. */
+static void unmapping_refused(void **state)
+{
+	static uint8_t memory[4096];
+	struct vfm_dma_map map = { .size = 4096, .flags = 3, .fd = -1, .vaddr = memory };
+	struct vfm_err err;
+	struct peer p;
+	struct vfm_device *dev = peer_open(&p, &libvfio);
+
+	(void)state;
+	ok(vfm_device_map_dma(dev, &map, ERR));
+	ok(vfm_device_set_state(dev, VFM_STATE_STOP, ERR));
+	assert_int_equal(vfm_device_unmap_dma(dev, 0, 4096, &err), -EINVAL);
+	assert_int_equal(vfm_device_unmap_all(dev, &err), -EINVAL);
+	assert_int_equal(vfm_device_map_dma(dev, &map, &err), -EEXIST);
+	map.iova = 4096;
+	assert_int_equal(vfm_device_map_dma(dev, &map, &err), -EINVAL);
+	ok(vfm_device_set_state(dev, VFM_STATE_RUNNING, ERR));
+	ok(vfm_device_map_dma(dev, &map, ERR));
+	ok(vfm_device_unmap_dma(dev, 0, 4096, ERR));
+	ok(vfm_device_unmap_all(dev, ERR));
+	assert_int_equal(p.nr_maps, 0);
+	vfm_device_close(dev);
+	peer_stop(&p);
+}
+
 /* Found in a session that somebody else began: what an empty read means is asked for. */
 static void found_saving(void **state)
 {
@@ -505,7 +538,7 @@ static void found_saving(void **state)
 static int no_leak(void **state)
 {
 	static unsigned int before;
-	unsigned int now = count_fds();
+	unsigned int now = test_count_fds();
 
 	(void)state;
 	if (before && now != before)
@@ -532,6 +565,7 @@ int main(void)
 		EACH(found_saving),
 		cmocka_unit_test(found_stopped),
 		cmocka_unit_test(stopped_later),
+		cmocka_unit_test(unmapping_refused),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

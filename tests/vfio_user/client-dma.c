@@ -32,12 +32,15 @@ static uint8_t memory[SIZE], behind_calls[SIZE];
 static int file_fd;
 static struct vfm_device *device;
 static int reentry;
+static bool slow_calls;
 
 static int access_read(void *user, uint64_t iova, void *buf, size_t len)
 {
 	uint8_t v;
 
 	assert_ptr_equal(user, behind_calls);
+	if (slow_calls)
+		usleep(1000);
 	memcpy(buf, behind_calls + (iova - BY_CALLS), len);
 	reentry = vfm_device_read_region(device, 0, 0, &v, 1, NULL);
 	return 0;
@@ -454,7 +457,7 @@ static void odd_commands(void **state)
 	struct work work = { .command = VFM_VU_DEVICE_RESET, .fn = odd };
 	struct peer p;
 	struct vfm_device *dev = start(&p, &work, false);
-	unsigned int before = count_fds();
+	unsigned int before = test_count_fds();
 
 	(void)state;
 	assert_int_equal(vfm_device_reset(dev, NULL), 0);
@@ -462,7 +465,7 @@ static void odd_commands(void **state)
 	assert_int_equal(memory[0], 0xaa);
 	assert_int_equal(memory[63], 0xaa);
 	assert_int_equal(memory[64], 0);
-	assert_int_equal(count_fds(), before);
+	assert_int_equal(test_count_fds(), before);
 	stop(&p);
 }
 
@@ -476,19 +479,34 @@ static void endless(struct peer *p, struct work *work)
 		;
 }
 
+/* The same without waiting for an answer, so that there always is a next command. */
+static void flood(struct peer *p, struct work *work)
+{
+	struct peer_msg msg = { .command = VFM_VU_DMA_READ, .flags = 0x10 };
+
+	(void)work;
+	msg.bytes = calloc(1, PEER_MAX);
+	peer_put64(&msg, 0, BY_CALLS);
+	peer_put64(&msg, 8, 1);
+	while (peer_send(p, &msg))
+		;
+	free(msg.bytes);
+}
+
 static void no_end(void **state)
 {
-	struct work work = { .command = VFM_VU_DEVICE_RESET, .fn = endless };
+	struct work work = { .command = VFM_VU_DEVICE_RESET, .fn = *state ? flood : endless };
 	struct peer_opts opts = { .meddle = meddle, .user = &work };
 	struct vfm_client_opts client_opts = { .timeout_ms = 300 };
 	struct vfm_err err;
 	struct peer p;
 	int fd = peer_start(&p, &opts);
 
-	(void)state;
 	assert_int_equal(vfm_client_open_fd(&device, fd, &client_opts, &err), 0);
 	map_all(device, 3);
+	slow_calls = true;
 	assert_int_equal(vfm_device_reset(device, &err), -ETIMEDOUT);
+	slow_calls = false;
 	assert_int_equal(vfm_device_reset(device, &err), -ENOTCONN);
 	stop(&p);
 }
@@ -531,7 +549,8 @@ int main(void)
 		cmocka_unit_test(in_one_piece), cmocka_unit_test(within_borders),
 		cmocka_unit_test(directions),	cmocka_unit_test(file_too_short),
 		cmocka_unit_test(mapped_early), cmocka_unit_test(odd_commands),
-		cmocka_unit_test(no_end),	cmocka_unit_test(gone),
+		cmocka_unit_test(no_end),	{ "no_end (flood)", no_end, NULL, NULL, &file_fd },
+		cmocka_unit_test(gone),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

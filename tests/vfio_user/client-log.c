@@ -304,6 +304,11 @@ static void started_once(void **state)
 	bitmap[0] = 0;
 	assert_int_equal(vfm_device_report_log(dev, 0, 65536, 4096, bitmap, NULL), 0);
 	assert_int_equal(bitmap[0], 0);
+	assert_int_equal(vfm_device_stop_log(dev, NULL), 0);
+	/* Pages too small to be reported in are not asked for. */
+	page = 512;
+	assert_int_equal(vfm_device_start_log(dev, &page, &range, 1, NULL), 0);
+	assert_int_equal(page, opts->extension ? 512 : 4096);
 	vfm_device_close(dev);
 	peer_stop(&p);
 }

@@ -3,7 +3,6 @@
 
 #include "client-peer.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -94,18 +93,6 @@ VFM_PRINTF(2, 3) static void wrong(struct peer *p, const char *fmt, ...)
 	va_end(ap);
 	if (!p->wrong)
 		p->wrong = strdup(text);
-}
-
-unsigned int count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 /* ---- messages ------------------------------------------------------------------ */

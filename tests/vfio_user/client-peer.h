@@ -18,6 +18,7 @@
 
 #include <vfmig/device.h>
 
+#include "fds.h"
 #include "vfio_user/vfio_user.h"
 
 #define PEER_MAX (2u << 20)
@@ -137,8 +138,5 @@ void peer_put64(struct peer_msg *msg, size_t at, uint64_t v);
 
 /** What this thread has sent: calls of sendmsg(), and descriptors with them. */
 extern __thread unsigned int sendmsg_calls, fds_sent;
-
-/** count_fds() - descriptors of this process, to find leaks. */
-unsigned int count_fds(void);
 
 #endif

@@ -448,6 +448,34 @@ static void orphan_that_will_not_run(void **state)
 	assert_non_null(strstr(e->last_log, "STOP_COPY"));
 }
 
+/*
+ * A client that gave up waiting, and died of it, knows nothing of a policy that was changed only
+ * afterwards. What it last heard was agreed to is what holds: here, that the device runs again.
+ */
+static void orphan_policy_that_was_not_heard_of(void **state)
+{
+	struct env *e = *state;
+	struct bytes b = { .len = 0 };
+	uint8_t raw[32];
+
+	put32(&b, 16);
+	put32(&b, VFM_FEATURE_SET | VFM_VU_EXT_ORPHAN);
+	put32(&b, VFM_ORPHAN_KEEP);
+	put32(&b, 0);
+	for (int no_reply = 0; no_reply <= 1; no_reply++) {
+		env_join(e, EXTENDED);
+		set_orphan(e, VFM_ORPHAN_RUN);
+		e->t->state = VFM_STATE_STOP_COPY;
+		test_put_header(raw, 1, VFM_VU_DEVICE_FEATURE, sizeof(raw),
+				no_reply ? VFM_VU_NO_REPLY : 0, 0);
+		memcpy(raw + 16, b.mem, 16);
+		test_send_raw(vfm_vu_conn_fd(e->conn), raw, sizeof(raw), NULL, 0);
+		env_leave(e);
+		/* who wants no answer takes it as given */
+		assert_int_equal(e->t->state, no_reply ? VFM_STATE_STOP_COPY : VFM_STATE_RUNNING);
+	}
+}
+
 /* ---- replies that are not taken ------------------------------------------------------ */
 
 /* Nothing more is handled while a reply waits, and all are right in the end. */
@@ -743,6 +771,7 @@ int main(void)
 		TEST(foreign_log),
 		TEST(orphans),
 		TEST(orphan_that_will_not_run),
+		TEST(orphan_policy_that_was_not_heard_of),
 		TEST(slow_reader),
 		TEST(reader_that_hangs),
 		TEST(paths),

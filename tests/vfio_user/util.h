@@ -12,7 +12,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -20,19 +19,7 @@
 #include <unistd.h>
 
 #include "abi/vfio_user.h"
-
-/* Descriptors that this process has open. */
-static inline unsigned int test_count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
+#include "fds.h"
 
 static inline void test_put_header(uint8_t *to, uint16_t id, uint16_t command, uint32_t size,
 				   uint32_t flags, uint32_t error)
