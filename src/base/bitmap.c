@@ -85,7 +85,7 @@ static bool line_is_clear(const uint64_t *line)
 	return !any;
 }
 
-static void move_some(uint64_t *to, uint64_t *from, uint64_t words)
+static void move_some(uint64_t *restrict to, uint64_t *restrict from, uint64_t words)
 {
 	for (uint64_t i = 0; i < words; i++) {
 		to[i] |= from[i];
