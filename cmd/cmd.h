@@ -315,8 +315,12 @@ struct cmd_outfile {
 	char *temp;
 };
 
-/** cmd_outfile_open() - "-" is standard output, which must not be a terminal. */
-int cmd_outfile_open(struct cmd_outfile *out, const char *path, struct vfm_err *err) VFM_MUST_CHECK;
+/**
+ * cmd_outfile_open() - "-" is standard output, which must not be a terminal
+ * @cancel_fd: when readable, the wait for the reader of a FIFO ends
+ */
+int cmd_outfile_open(struct cmd_outfile *out, const char *path, int cancel_fd,
+		     struct vfm_err *err) VFM_MUST_CHECK;
 
 /** cmd_outfile_commit() - it is whole: make it durable and give it its name. */
 int cmd_outfile_commit(struct cmd_outfile *out, struct vfm_err *err) VFM_MUST_CHECK;

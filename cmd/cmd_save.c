@@ -29,7 +29,7 @@ static int save(struct cmd_run *run, struct vfm_device *dev, struct cmd_file *fi
 		struct vfm_err *err)
 {
 	struct cmd_outfile out;
-	int ret = cmd_outfile_open(&out, file->path, err);
+	int ret = cmd_outfile_open(&out, file->path, run->signal_fd, err);
 
 	if (!ret)
 		ret = vfm_save(dev, out.fd, &run->opts, &run->report, err);

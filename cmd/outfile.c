@@ -19,6 +19,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
+
+/* Whether a FIFO has a reader by now is looked at that often. */
+#define READER_MS 50
 
 /* A copy, so that whoever opened it may close it. */
 static int open_standard(int fd, const char *name, struct vfm_err *err)
@@ -38,10 +42,26 @@ static bool is_dash(const char *path)
 
 /* ---- writing -------------------------------------------------------------------- */
 
-static int open_in_place(struct cmd_outfile *out, const char *path, struct vfm_err *err)
+/*
+ * To open a FIFO waits for its reader, deaf to the signals that are read from a
+ * descriptor by now. So it is tried again and again, and they are waited for.
+ */
+static int open_in_place(struct cmd_outfile *out, const char *path, int cancel_fd,
+			 struct vfm_err *err)
 {
-	out->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-	return out->fd < 0 ? vfm_fail(err, -errno, "open %s", path) : 0;
+	const struct vfm_wait wait = { .timeout_ms = READER_MS, .cancel_fd = cancel_fd };
+	int flags;
+
+	while ((out->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)) < 0) {
+		if (errno != ENXIO)
+			return vfm_fail(err, -errno, "open %s", path);
+		if (vfm_wait_fd(-1, 0, &wait) == -ECANCELED)
+			return vfm_fail(err, -ECANCELED, "wait for a reader of %s", path);
+	}
+	flags = fcntl(out->fd, F_GETFL);
+	return flags < 0 || fcntl(out->fd, F_SETFL, flags & ~O_NONBLOCK)
+		       ? vfm_fail(err, -errno, "open %s", path)
+		       : 0;
 }
 
 /* @old: what is there now, or NULL */
@@ -65,7 +85,7 @@ static int open_beside(struct cmd_outfile *out, const char *path, const struct s
 	return 0;
 }
 
-int cmd_outfile_open(struct cmd_outfile *out, const char *path, struct vfm_err *err)
+int cmd_outfile_open(struct cmd_outfile *out, const char *path, int cancel_fd, struct vfm_err *err)
 {
 	struct stat st;
 
@@ -80,7 +100,7 @@ int cmd_outfile_open(struct cmd_outfile *out, const char *path, struct vfm_err *
 	if (S_ISDIR(st.st_mode))
 		return vfm_fail(err, -EISDIR, "create %s", path);
 	return S_ISREG(st.st_mode) ? open_beside(out, path, &st, err)
-				   : open_in_place(out, path, err);
+				   : open_in_place(out, path, cancel_fd, err);
 }
 
 static int sync_folder_of(const char *path)

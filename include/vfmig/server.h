@@ -6,6 +6,12 @@
  * a process call for somebody else's event loop, starts no thread, and serves
  * one client at a time; others are refused at once. A client that leaves takes
  * its mappings and interrupts with it; the device keeps its state.
+ *
+ * Trust: whatever a client sends is checked, but memory that it gives by a
+ * descriptor is mapped. One that shrinks that file afterwards ends this process
+ * with SIGBUS at the device's next DMA, as with any device of which the memory is
+ * shared so; sealing (F_SEAL_SHRINK) keeps a client from doing it by mistake. Let
+ * only those connect who may end the device.
  */
 
 #ifndef VFMIG_SERVER_H

@@ -128,10 +128,30 @@ static int open_spool(struct vfm_err *err)
 	return fd;
 }
 
+/* What is no stream at all may have no end either: let it not fill the disk first. */
+static int look_at_header(int spool, struct vfm_err *err)
+{
+	const struct vfm_stream_opts opts = { .size = sizeof(opts) };
+	struct vfm_stream_reader *reader;
+	off_t end = lseek(spool, 0, SEEK_CUR);
+	int ret;
+
+	if (end < 0 || lseek(spool, 0, SEEK_SET) < 0)
+		return vfm_fail(err, -errno, "look at what was spooled: %s", strerror(errno));
+	ret = vfm_stream_reader_new(&reader, spool, &opts, err);
+	if (ret)
+		return ret;
+	vfm_stream_reader_free(reader);
+	if (lseek(spool, end, SEEK_SET) < 0)
+		return vfm_fail(err, -errno, "look at what was spooled: %s", strerror(errno));
+	return 0;
+}
+
 static int copy_to_spool(struct vfm_engine *e, int spool)
 {
 	struct vfm_wait wait = { .timeout_ms = e->opts.timeout_ms, .cancel_fd = e->opts.cancel_fd };
 	size_t room = VFM_STREAM_PAYLOAD_MAX;
+	bool looked = false;
 	vfm_auto_free void *buf = malloc(room);
 	ssize_t n;
 
@@ -147,6 +167,10 @@ static int copy_to_spool(struct vfm_engine *e, int spool)
 		if (ret)
 			return vfm_fail(&e->err, ret, "spool the stream to a file: %s",
 					strerror(-ret));
+		ret = looked ? 0 : look_at_header(spool, &e->err);
+		if (ret)
+			return ret;
+		looked = true;
 	} while ((size_t)n == room);
 	return 0;
 }

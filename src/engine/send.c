@@ -342,6 +342,16 @@ static int give(struct vfm_engine *e)
 	return ret;
 }
 
+/* Whose the device is matters more than why we cannot say that all is well. */
+static void tell_owner(struct vfm_engine *e, bool heard)
+{
+	struct vfm_err owner;
+
+	vfm_fail(&owner, 0,
+		 heard ? "the destination runs" : "the device was given to the destination");
+	vfm_engine_also(e, &owner);
+}
+
 static int send_commit(struct vfm_engine *e)
 {
 	struct vfm_stream_record record;
@@ -359,6 +369,8 @@ static int send_commit(struct vfm_engine *e)
 		vfm_engine_also(e, &second);
 	else if (stopped)
 		e->err = second;
+	if (ret || stopped)
+		tell_owner(e, ret == 0);
 	return ret ? ret : stopped;
 }
 

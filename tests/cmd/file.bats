@@ -243,6 +243,38 @@ begun() {
 	unharmed "$URI_a" "$(<"$T/before")"
 }
 
+@test "a FIFO is waited for, but not deaf to signals" {
+	mkfifo "$T/fifo"
+	serve a $SMALL
+	device "$URI_a" >"$T/before"
+	wait_until idle "$URI_a"
+	start saver "$VFMIG" save "$URI_a" "$T/fifo" 2>"$T/err"
+	wait_until signals_watched "$saver"
+	kill -TERM "$saver"
+	wait_until gone "$saver"
+	join "$saver"
+	[[ $status == 1 ]]
+	grep -q "^vfmig: save: interrupted by SIGTERM; the device is in RUNNING$" "$T/err"
+	wait_until idle "$URI_a"
+	start saver "$VFMIG" save "$URI_a" "$T/fifo"
+	"$VFMIG" verify - <"$T/fifo"
+	join "$saver"
+	[[ $status == 0 ]]
+	unharmed "$URI_a" "$(<"$T/before")"
+}
+
+# signals_watched PID: SIGTERM is blocked
+signals_watched() {
+	local mask
+	mask=$(sed -n 's/^SigBlk:[[:space:]]*//p' "/proc/$1/status")
+	[[ -n $mask ]] && ((0x$mask & 1 << 14))
+}
+
+@test "what has no end is not spooled to one" {
+	fails 1 "not a vfmig stream" timeout "$DEADLINE" "$VFMIG" load $SMALL - </dev/zero
+	fails 1 "not a vfmig stream" timeout "$DEADLINE" "$VFMIG" load $SMALL /dev/urandom
+}
+
 @test "what is no file is told" {
 	fails 1 "Is a directory" "$VFMIG" save $SMALL "$T"
 	fails 1 "Is a directory" "$VFMIG" load $SMALL "$T"

@@ -328,7 +328,9 @@ static void before_it_runs(void **state)
 		assert_int_equal(rig_migrate(&r, &opts), fails ? -EUSERS : 0);
 		if (fails) {
 			/* The source gave it away, and must not take it back by guess. */
-			assert_string_equal(r.err.msg, "commit: destination: run: no wires");
+			assert_string_equal(r.err.msg,
+					    "commit: destination: run: no wires; the device was "
+					    "given to the destination");
 			assert_true(r.report.committed);
 			assert_int_equal(rig_state(r.src), VFM_STATE_STOP);
 			assert_int_equal(rig_state(r.dst), VFM_STATE_STOP);
