@@ -100,11 +100,11 @@ static int wait_fd(void *user, int fd, short events)
 
 /* ---- reading ------------------------------------------------------------- */
 
-/* A wait ended early: it knows why, and the stream's call that has failed for it does not. */
-static int caused(struct vfm_engine *e)
+/* A wait ended early with @ret: it knows why, and the stream's call that has failed does not. */
+static int caused(struct vfm_engine *e, int ret)
 {
 	e->err = e->cause;
-	return e->err.code;
+	return ret;
 }
 
 static struct vfm_stream_opts stream_opts(struct vfm_engine *e)
@@ -121,14 +121,14 @@ int vfm_engine_open_out(struct vfm_engine *e)
 	struct vfm_stream_opts opts = stream_opts(e);
 	int ret = vfm_stream_writer_new(&e->out, e->fd, &opts, &e->err);
 
-	return ret && e->cause.code ? caused(e) : ret;
+	return ret && e->cause.code ? caused(e, e->cause.code) : ret;
 }
 
 /* A read has failed with @ret. */
 static int unread(struct vfm_engine *e, int ret)
 {
 	if (e->cause.code)
-		return caused(e);
+		return caused(e, e->cause.code);
 	if (!e->peer || (ret != -ENODATA && ret != -ECONNRESET && ret != -EPIPE))
 		return ret;
 	e->told = true;
@@ -158,7 +158,7 @@ int vfm_engine_read(struct vfm_engine *e, struct vfm_stream_record *record)
 	int ret = turn(e, &nothing, 0);
 
 	if (ret)
-		return caused(e);
+		return caused(e, ret);
 	ret = vfm_stream_read(e->in, record, &e->err);
 	if (ret < 0)
 		return unread(e, ret);
@@ -226,7 +226,7 @@ static int written(struct vfm_engine *e, int ret)
 	if (!ret)
 		return 0;
 	e->torn = true;
-	return e->cause.code ? caused(e) : hear(e, ret);
+	return e->cause.code ? caused(e, e->cause.code) : hear(e, ret);
 }
 
 int vfm_engine_service(struct vfm_engine *e)
@@ -236,7 +236,7 @@ int vfm_engine_service(struct vfm_engine *e)
 	int ret = turn(e, &main, 0);
 
 	if (ret)
-		return caused(e);
+		return caused(e, ret);
 	if (!main.revents)
 		return 0;
 	ret = vfm_engine_read(e, &record);
@@ -253,7 +253,7 @@ int vfm_engine_idle(struct vfm_engine *e, unsigned int ms)
 		int ret = turn(e, &main, (int)((end - now) / 1000000 + 1));
 
 		if (ret)
-			return caused(e);
+			return caused(e, ret);
 		if (main.revents)
 			return vfm_engine_service(e);
 	}
