@@ -30,6 +30,11 @@ teardown() {
 		kill -KILL "$pid"
 		wait "$pid" 2>/dev/null || true
 	done
+	if [[ -n $(jobs -pr) ]]; then
+		echo "left running:"
+		jobs -lr
+		bad=1
+	fi
 	if ((bad)); then tail -n 50 "$T"/*.log; fi
 	if [[ -n $MOUNTED ]]; then umount "$MOUNTED"; fi
 	rm -rf "$T"
@@ -38,7 +43,10 @@ teardown() {
 
 # mine PID: is a child of ours, and no other process that has the number by now
 mine() {
-	[[ $(ps -o ppid= -p "$1") -eq $BASHPID ]]
+	local stat
+	read -r stat 2>/dev/null <"/proc/$1/stat" || return
+	# after the name: state, parent
+	[[ ${stat##*) } == ?" $BASHPID "* ]]
 }
 
 # gone PID: has ended; it may still be waited for
