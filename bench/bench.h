@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <vfmig/driver.h>
 #include <vfmig/vfmig.h>
 
 /** enum bench_unit - what a measurement is */
@@ -74,6 +75,12 @@ void bench_reap(pid_t child, int socket);
 
 /** bench_serve() - a child that serves @uri over vfio-user; returns a client of it. */
 struct vfm_device *bench_serve(const char *uri, pid_t *child);
+
+/** bench_serve_driver() - the same with a device of ours. */
+struct vfm_device *bench_serve_driver(const struct vfm_driver *driver, pid_t *child);
+
+/** bench_dirty_driver - writing to its region makes all that is logged dirty. */
+extern const struct vfm_driver bench_dirty_driver;
 
 /* ---- limits ------------------------------------------------------------------ */
 

@@ -96,15 +96,23 @@ void bench_reap(pid_t child, int socket)
 		bench_die("wait: %s", strerror(errno));
 }
 
+struct served {
+	const char *uri;
+	const struct vfm_driver *driver;
+};
+
 static void serve(int socket, void *user)
 {
+	const struct served *what = user;
 	struct vfm_server_opts opts = VFM_SERVER_OPTS();
 	struct vfm_server *server;
 	struct vfm_device *dev;
 	struct vfm_err err;
 
 	opts.fd = socket;
-	bench_ok(vfm_open(&dev, user, &err), &err);
+	bench_ok(what->driver ? vfm_device_from_driver(&dev, what->driver, NULL, &err)
+			      : vfm_open(&dev, what->uri, &err),
+		 &err);
 	bench_ok(vfm_server_new(&server, dev, &opts, &err), &err);
 	while (vfm_server_run(server, -1, &err) == 0)
 		;
@@ -112,15 +120,29 @@ static void serve(int socket, void *user)
 	vfm_device_close(dev);
 }
 
-struct vfm_device *bench_serve(const char *uri, pid_t *child)
+static struct vfm_device *serve_it(struct served *what, pid_t *child)
 {
 	struct vfm_device *dev;
 	struct vfm_err err;
 	int socket;
 
-	*child = bench_child(&socket, false, serve, (void *)(uintptr_t)uri);
+	*child = bench_child(&socket, false, serve, what);
 	bench_ok(vfm_client_open_fd(&dev, socket, NULL, &err), &err);
 	return dev;
+}
+
+struct vfm_device *bench_serve(const char *uri, pid_t *child)
+{
+	struct served what = { .uri = uri };
+
+	return serve_it(&what, child);
+}
+
+struct vfm_device *bench_serve_driver(const struct vfm_driver *driver, pid_t *child)
+{
+	struct served what = { .driver = driver };
+
+	return serve_it(&what, child);
 }
 
 /* ---- limits -------------------------------------------------------------------- */

@@ -73,15 +73,35 @@ static uint64_t take_bits(uint64_t *word, uint64_t at, uint64_t n)
 	return taken >> at;
 }
 
-/* The common case: both begin at a word. Most words of a dirty log are clear. */
-static void move_words(uint64_t *to, uint64_t *from, uint64_t words)
+/* Words that are looked at together: a line of the cache. */
+#define LINE 8u
+
+static bool line_is_clear(const uint64_t *line)
+{
+	uint64_t any = 0;
+
+	for (unsigned int i = 0; i < LINE; i++)
+		any |= line[i];
+	return !any;
+}
+
+static void move_some(uint64_t *restrict to, uint64_t *restrict from, uint64_t words)
 {
 	for (uint64_t i = 0; i < words; i++) {
-		if (!from[i])
-			continue;
 		to[i] |= from[i];
 		from[i] = 0;
 	}
+}
+
+/* The common case: both begin at a word. Most of a dirty log is clear, and not written to. */
+static void move_words(uint64_t *to, uint64_t *from, uint64_t words)
+{
+	uint64_t i;
+
+	for (i = 0; words - i >= LINE; i += LINE)
+		if (!line_is_clear(from + i))
+			move_some(to + i, from + i, LINE);
+	move_some(to + i, from + i, words - i);
 }
 
 void vfm_bitmap_move(uint64_t *to, uint64_t to_first, uint64_t *from, uint64_t from_first,

@@ -15,7 +15,8 @@
  * @timeout_ms: without any progress; 0: for ever
  * @cancel_fd: readable: -ECANCELED; -1: none
  * @fn: does the waiting instead, for whoever has other things to serve meanwhile; may be
- *	NULL. Returns 0 when @fd has one of @events, else an error, which ends the transfer
+ *	NULL. Returns 0 when @fd has one of @events, else an error, which ends the transfer.
+ *	Not called while a socket gives or takes at once: look elsewhere between transfers, too
  * @user: for @fn
  */
 struct vfm_wait {

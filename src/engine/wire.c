@@ -7,7 +7,9 @@
  * There is one place that waits, and while it does it serves the device (one
  * that does DMA by messages stands still otherwise, and a source must go on
  * working), listens for cancellation, and measures silence. Both streams wait
- * through it, so neither a full socket nor a silent peer makes us deaf.
+ * through it, so neither a full socket nor a silent peer makes us deaf. A peer
+ * that is always ready does not either: what a wait serves is served once for
+ * every record, too.
  *
  * A source that sends hears of the destination's failure as a record on the
  * reverse stream, often before its own writes fail: it looks there between
@@ -152,8 +154,12 @@ static int aborted(struct vfm_engine *e, const struct vfm_stream_record *record)
 
 int vfm_engine_read(struct vfm_engine *e, struct vfm_stream_record *record)
 {
-	int ret = vfm_stream_read(e->in, record, &e->err);
+	struct pollfd nothing = { .fd = -1 };
+	int ret = turn(e, &nothing, 0);
 
+	if (ret)
+		return caused(e);
+	ret = vfm_stream_read(e->in, record, &e->err);
 	if (ret < 0)
 		return unread(e, ret);
 	if (ret == 0 && e->peer)

@@ -219,19 +219,10 @@ static int ask(struct vfm_client *c, uint64_t iova, uint64_t size, uint64_t page
 	return 0;
 }
 
-/* Bits behind the end of the range are not the server's to set. */
-static void add_words(uint64_t *to, const uint8_t *from, uint64_t bits)
+/* Add what the answer holds. Bits behind the end of the range are not the server's to set. */
+static void add_answer(struct vfm_client *c, uint64_t *to, uint64_t bits)
 {
-	size_t words = vfm_bitmap_words(bits);
-
-	for (size_t i = 0; i < words; i++) {
-		uint64_t word;
-
-		memcpy(&word, from + i * sizeof(word), sizeof(word));
-		if (i == words - 1 && bits % 64)
-			word &= (UINT64_C(1) << bits % 64) - 1;
-		to[i] |= word;
-	}
+	vfm_bitmap_move(to, 0, (uint64_t *)(c->log.scratch + REPORT_FIXED), 0, bits);
 }
 
 static int report_by_server(struct vfm_client *c, uint64_t iova, uint64_t size, uint64_t page_size,
@@ -246,7 +237,7 @@ static int report_by_server(struct vfm_client *c, uint64_t iova, uint64_t size, 
 
 		if (ret)
 			return ret;
-		add_words(bitmap + done / 64, c->log.scratch + REPORT_FIXED, n);
+		add_answer(c, bitmap + done / 64, n);
 		done += n;
 	}
 	return 0;
@@ -317,7 +308,7 @@ static int refresh(struct vfm_client *c, struct vfm_client_log_part *p, struct v
 	if (ret)
 		return ret;
 	if (page_size == PAGE && p->iova % PAGE == 0)
-		add_words(p->bits, c->log.scratch + REPORT_FIXED, p->count);
+		add_answer(c, p->bits, p->count);
 	else
 		spread(c, p->iova, p->size);
 	return 0;

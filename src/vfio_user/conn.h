@@ -27,6 +27,9 @@ struct vfm_vu_conn;
  *	went into the sink. Valid until the next receive on this connection, or
  *	send that waits (see vfm_vu_conn_pin())
  * @oversize: larger than the limit; it was drained, @len is 0
+ * @inner: not its beginning: this is more of the payload of the message before; see
+ *	vfm_vu_conn_recv_part()
+ * @rest: bytes of payload that come as further parts; 0: this was all
  * @fds, @nr_fds: owned by the message: vfm_vu_msg_close_fds() closes those that
  *	nobody has taken (taken ones are set to -1). More than VFM_VU_MAX_FDS
  *	are closed at once, and @fds_lost is set
@@ -40,6 +43,8 @@ struct vfm_vu_msg {
 	const uint8_t *payload;
 	size_t len;
 	bool oversize;
+	bool inner;
+	size_t rest;
 	bool fds_lost;
 	int fds[VFM_VU_MAX_FDS];
 	unsigned int nr_fds;
@@ -134,6 +139,22 @@ void vfm_vu_conn_set_sink(struct vfm_vu_conn *conn, struct vfm_vu_sink *sink);
  */
 int vfm_vu_conn_recv(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, const struct vfm_wait *wait,
 		     struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
+ * vfm_vu_conn_recv_part() - the same, without waiting, but a large message comes in parts
+ * @command: of which commands the payload may be used before all of it is there
+ *
+ * So that work on it and its transfer go on at the same time, in memory that is still
+ * in the cache. A message has parts only if it is not whole when it is asked for and is
+ * within the limit. Every part has the header's fields, @inner and @rest say where it
+ * belongs. The first holds at least VFM_VU_LEAST_PART bytes and the descriptors; later
+ * ones hold that much, too, but for the last. Until it was given nothing else is
+ * received from this connection: vfm_vu_conn_recv() is out of place between the parts
+ * of a message.
+ */
+int vfm_vu_conn_recv_part(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, uint16_t command,
+			  struct vfm_err *err) VFM_MUST_CHECK;
+#define VFM_VU_LEAST_PART (32u << 10)
 
 /**
  * vfm_vu_conn_pin() - let the payload of the last message stay valid until vfm_vu_conn_unpin()

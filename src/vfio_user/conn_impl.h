@@ -13,6 +13,10 @@
 /* Room to begin with: any usual command, and many small ones that wait together. */
 #define VFM_CONN_FIRST_ROOM (64u << 10)
 
+/* Room for what one receive brings of a message that is given out in parts. Not more: the parts
+ * shall stay in the cache while they are used. */
+#define VFM_CONN_PART_ROOM (256u << 10)
+
 /* Messages with descriptors or a tail elsewhere that may be stored at a time. */
 #define VFM_CONN_MAX_NOTES 16u
 
@@ -40,10 +44,11 @@ struct vfm_vu_conn {
 	struct vfm_conn_buffer other; /* the pinned one, or a spare */
 	bool pinned;
 	size_t rd, scan, wr;
-	uint64_t rd_pos; /* of rd, as in struct vfm_conn_note */
-	size_t tail;	 /* bytes of the message at scan that go elsewhere */
-	bool tail_sinks; /* into the sink, else away */
-	int broken;	 /* why nothing more is received */
+	uint64_t rd_pos;	/* of rd, as in struct vfm_conn_note */
+	size_t tail;		/* bytes of the message at scan that go elsewhere */
+	bool tail_sinks;	/* into the sink, else away */
+	struct vfm_vu_msg body; /* that is given out in parts; its rest is what was not given */
+	int broken;		/* why nothing more is received */
 	struct vfm_conn_note notes[VFM_CONN_MAX_NOTES];
 	unsigned int first_note, nr_notes;
 	struct vfm_vu_sink *sink;

@@ -15,6 +15,9 @@
  * reply that the sink waits for, have their tail elsewhere: only their front is stored,
  * and a note says so. Memory follows the bytes that came, never the size announced.
  *
+ * A message that is given out in parts leaves the buffer empty with each of them, so that
+ * the next one goes to the same place. While one is under way, rd to wr is its payload.
+ *
  * Descriptors: the kernel ends a recvmsg() behind the piece that carried some, and a
  * sender puts them on the first byte of a header. So they belong to the last message that
  * begins inside the bytes of that call, or to the one they are in the middle of.
@@ -157,7 +160,7 @@ static size_t scan_messages(struct vfm_vu_conn *conn)
 {
 	size_t last = conn->scan;
 
-	while (!conn->tail && conn->wr - conn->scan >= VFM_VU_HEADER_SIZE) {
+	while (!conn->tail && !conn->body.rest && conn->wr - conn->scan >= VFM_VU_HEADER_SIZE) {
 		struct header h = read_header(conn->in.mem + conn->scan);
 
 		last = conn->scan;
@@ -219,7 +222,8 @@ static void attach_fds(struct vfm_vu_conn *conn, struct msghdr *mh, size_t last)
 	if (!mh->msg_controllen && !(mh->msg_flags & MSG_CTRUNC))
 		return;
 	nr = take_fds(mh, fds, &lost);
-	if (conn->broken)
+	/* Of a message in parts the first one had them. */
+	if (conn->broken || conn->body.rest)
 		vfm_conn_close_fds(fds, nr);
 	else if (nr || lost)
 		note_fds(note_for(conn, last), fds, nr, lost);
@@ -243,6 +247,8 @@ static size_t missing(const struct vfm_vu_conn *conn)
 {
 	size_t have = conn->wr - conn->scan;
 
+	if (conn->body.rest)
+		return conn->body.rest - have;
 	if (have < VFM_VU_HEADER_SIZE)
 		return 0;
 	return read_header(conn->in.mem + conn->scan).size - have;
@@ -291,15 +297,20 @@ static int choose_room(struct vfm_vu_conn *conn, struct iovec iov[2])
 	}
 	want = conn->tail ? 0 : missing(conn);
 	ret = make_room(conn, want ? want : LEAST_ROOM);
+	if (!ret && conn->body.rest && conn->in.room < VFM_CONN_PART_ROOM)
+		ret = vfm_conn_grow(&conn->in, VFM_CONN_PART_ROOM);
 	if (ret)
 		return ret;
 	room = conn->in.room - conn->wr;
-	if (conn->tail)
+	if (conn->body.rest)
+		room = VFM_MIN(VFM_MIN(room, want), VFM_CONN_PART_ROOM);
+	else if (conn->tail)
 		room = VFM_MIN(room, conn->tail);
 	else if (want > EXACT_ABOVE)
 		room = VFM_MIN(room, want);
 	iov[0] = (struct iovec){ conn->in.mem + conn->wr, room };
-	if (!sink || conn->wr || conn->tail || VFM_VU_HEADER_SIZE + sink->skip > room)
+	if (!sink || conn->wr || conn->tail || conn->body.rest ||
+	    VFM_VU_HEADER_SIZE + sink->skip > room)
 		return 1;
 	/* Most probably the next thing is what the sink waits for: straight into it. */
 	iov[0].iov_len = VFM_VU_HEADER_SIZE + sink->skip;
@@ -358,7 +369,7 @@ static int arrived(struct vfm_vu_conn *conn, struct msghdr *mh, size_t n)
 
 static int closed(struct vfm_vu_conn *conn)
 {
-	return conn->tail || conn->scan < conn->wr ? -ECONNRESET : -ENOTCONN;
+	return conn->tail || conn->body.rest || conn->scan < conn->wr ? -ECONNRESET : -ENOTCONN;
 }
 
 /* One recvmsg(): 1: something came; 0: nothing; or an error, which is remembered. */
@@ -423,11 +434,12 @@ static int receive_waiting(struct vfm_vu_conn *conn, const struct vfm_wait *wait
 
 bool vfm_vu_conn_has_message(const struct vfm_vu_conn *conn)
 {
-	return conn->rd < conn->scan || conn->broken;
+	return conn->rd < conn->scan || conn->broken ||
+	       (conn->body.rest && conn->wr - conn->rd == conn->body.rest);
 }
 
-/* The first of the whole messages. */
-static void take_message(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg)
+/* What is at rd, as if all of it were there. Returns the bytes of it in the buffer. */
+static size_t describe(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg)
 {
 	struct header h = read_header(conn->in.mem + conn->rd);
 	size_t stored = h.size;
@@ -439,6 +451,8 @@ static void take_message(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg)
 	msg->size = h.size - VFM_VU_HEADER_SIZE;
 	msg->payload = conn->in.mem + conn->rd + VFM_VU_HEADER_SIZE;
 	msg->oversize = msg->size > conn->limit;
+	msg->inner = false;
+	msg->rest = 0;
 	msg->fds_lost = false;
 	msg->nr_fds = 0;
 	if (conn->nr_notes && vfm_conn_note(conn, 0)->start == conn->rd_pos) {
@@ -455,10 +469,62 @@ static void take_message(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg)
 		conn->nr_notes--;
 	}
 	msg->len = msg->oversize ? 0 : stored - VFM_VU_HEADER_SIZE;
-	conn->rd += stored;
-	conn->rd_pos += stored;
-	if (conn->sink && conn->sink->id == h.id && (h.flags & VFM_VU_TYPE_MASK) == VFM_VU_REPLY)
+	return stored;
+}
+
+static void step_over(struct vfm_vu_conn *conn, size_t n)
+{
+	conn->rd += n;
+	conn->rd_pos += n;
+}
+
+static bool is_reply(const struct vfm_vu_msg *msg)
+{
+	return (msg->flags & VFM_VU_TYPE_MASK) == VFM_VU_REPLY;
+}
+
+/* The first of the whole messages. */
+static void take_message(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg)
+{
+	step_over(conn, describe(conn, msg));
+	if (conn->sink && conn->sink->id == msg->id && is_reply(msg))
 		conn->sink = NULL;
+}
+
+/* Whether there is enough of a message for a part of it. */
+static bool has_part(const struct vfm_vu_conn *conn, uint16_t command)
+{
+	size_t have = conn->wr - conn->scan;
+	struct header h;
+
+	if (conn->body.rest)
+		return have >= VFM_MIN(conn->body.rest, VFM_VU_LEAST_PART);
+	if (conn->rd < conn->scan || conn->tail || have < VFM_VU_HEADER_SIZE + VFM_VU_LEAST_PART)
+		return false;
+	h = read_header(conn->in.mem + conn->scan);
+	return h.command == command && (h.flags & VFM_VU_TYPE_MASK) == VFM_VU_COMMAND;
+}
+
+/* All that is in the buffer: only this message, which is not whole. */
+static void take_part(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg)
+{
+	size_t have = conn->wr - conn->rd;
+
+	if (!conn->body.rest) {
+		describe(conn, msg);
+		msg->len = have - VFM_VU_HEADER_SIZE;
+		msg->rest = msg->size - msg->len;
+		conn->body = *msg;
+		conn->body.inner = true;
+		conn->body.nr_fds = 0;
+	} else {
+		conn->body.payload = conn->in.mem + conn->rd;
+		conn->body.len = have;
+		conn->body.rest -= have;
+		*msg = conn->body;
+	}
+	step_over(conn, have);
+	conn->scan = conn->wr;
 }
 
 static int recv_failed(int code, struct vfm_err *err)
@@ -510,6 +576,24 @@ int vfm_vu_conn_recv(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, const str
 			return recv_failed(ret, err);
 	}
 	take_message(conn, msg);
+	return 1;
+}
+
+int vfm_vu_conn_recv_part(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, uint16_t command,
+			  struct vfm_err *err)
+{
+	while (!has_part(conn, command)) {
+		int ret;
+
+		if (conn->rd < conn->scan) {
+			take_message(conn, msg);
+			return 1;
+		}
+		ret = conn->broken ? conn->broken : vfm_conn_receive(conn, MSG_DONTWAIT);
+		if (ret <= 0)
+			return ret ? recv_failed(ret, err) : 0;
+	}
+	take_part(conn, msg);
 	return 1;
 }
 

@@ -64,6 +64,8 @@ struct vfm_srv_client {
 	int lost;		  /* why it must be cut off; 0: it need not */
 	bool queued;		  /* we wait for it to take a reply */
 	bool handling;		  /* a request's payload is in use */
+	bool in_parts;		  /* a request has begun of which parts are still to come */
+	int refused_part;	  /* what became of its parts so far */
 	uint16_t next_id;	  /* of our own messages */
 	struct vfm_srv_pending *pending, **pending_end;
 	unsigned int nr_pending;
@@ -173,6 +175,9 @@ int vfm_srv_dma_unmap(struct vfm_srv_request *rq);
 int vfm_srv_feature(struct vfm_srv_request *rq);
 int vfm_srv_data_read(struct vfm_srv_request *rq);
 int vfm_srv_data_write(struct vfm_srv_request *rq);
+
+/** vfm_srv_data_write_more() - another part of it: payload only. */
+int vfm_srv_data_write_more(struct vfm_srv_request *rq);
 
 /* ---- what handlers of one file need of another ----------------------------- */
 

@@ -108,14 +108,14 @@ static int serve_one(struct vfm_server *server, bool look)
 	struct vfm_vu_msg here, *msg = &here;
 	int ret;
 
-	if (vfm_srv_next_pending(client, &pending, &msg)) {
+	if (!client->in_parts && vfm_srv_next_pending(client, &pending, &msg)) {
 		vfm_srv_handle(server, msg);
 		vfm_srv_free_pending(pending);
 		return 1;
 	}
 	if (!look && !vfm_vu_conn_has_message(client->conn))
 		return 0;
-	ret = vfm_vu_conn_recv(client->conn, msg, NULL, NULL);
+	ret = vfm_vu_conn_recv_part(client->conn, msg, VFM_VU_MIG_DATA_WRITE, NULL);
 	if (ret < 0)
 		client->lost = ret;
 	if (ret <= 0)
@@ -135,8 +135,9 @@ void vfm_srv_serve(struct vfm_server *server)
 	for (i = 0; i < BATCH; i++) {
 		if (vfm_vu_conn_queued(client->conn))
 			return;
-		/* After the first one, only what came with it: most clients wait for the answer. */
-		if (serve_one(server, i == 0) <= 0 || client->lost)
+		/* After the first one, only what came with it: most clients wait for the answer.
+		 * But of a message in parts the next one is on its way. */
+		if (serve_one(server, i == 0 || client->in_parts) <= 0 || client->lost)
 			return;
 	}
 }

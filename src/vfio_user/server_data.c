@@ -5,6 +5,10 @@
  * The data session over the wire. A client may take an answer that is shorter than what it asked
  * for as the end of the data, as the protocol says. So an answer is filled, whatever pieces the
  * device gives, and is short only when the device has nothing more, or nothing now.
+ *
+ * How data that is written is cut means nothing. So the device gets it in the parts in which it
+ * arrives, and works while the client sends. The first error is the answer to all of it; a client
+ * that is lost in the middle leaves an image without an end, which the device notices as such.
  */
 
 #include "vfio_user/server.h"
@@ -67,6 +71,7 @@ int vfm_srv_data_read(struct vfm_srv_request *rq)
 	return 0;
 }
 
+/* What is there is written; what is to come counts for the size alone. */
 int vfm_srv_data_write(struct vfm_srv_request *rq)
 {
 	uint32_t size;
@@ -77,8 +82,13 @@ int vfm_srv_data_write(struct vfm_srv_request *rq)
 	ret = check_size(rq, "write data", size);
 	if (ret)
 		return ret;
-	if (size != rq->in.left)
+	if (size != rq->in.left + rq->msg->rest)
 		return vfm_fail(&rq->err, -EINVAL, "write data: %" PRIu32 " bytes, and %zu came",
-				size, rq->in.left);
-	return vfm_device_write_data(rq->dev, rq->in.p, size, &rq->err);
+				size, rq->in.left + rq->msg->rest);
+	return vfm_srv_data_write_more(rq);
+}
+
+int vfm_srv_data_write_more(struct vfm_srv_request *rq)
+{
+	return vfm_device_write_data(rq->dev, rq->in.p, rq->in.left, &rq->err);
 }

@@ -5,11 +5,15 @@
  * One request: found in the table of commands, handled, answered. What is answered to what:
  *
  *   ENOTTY     a command, feature or flag that does not exist here, or that the device lacks
- *   EINVAL     malformed: too short, sizes that disagree, flags that exclude each other; not legal
- * now EMSGSIZE   a message that is larger than any legal one; it was drained E2BIG      more bytes,
- * ranges or writes in it than were agreed; more than 16 descriptors on it EEXIST     a mapping that
- * overlaps another ENOENT     a mapping that does not exist ENOSPC     too many mappings EBUSY
- * VERSION: there is a client already EPROTO     VERSION: a major version that we do not speak
+ *   EINVAL     malformed: too short, sizes that disagree, flags that exclude each other; not
+ *              legal now
+ *   EMSGSIZE   a message that is larger than any legal one; it was drained
+ *   E2BIG      more bytes, ranges or writes in it than were agreed; more than 16 descriptors
+ *   EEXIST     a mapping that overlaps another
+ *   ENOENT     a mapping that does not exist
+ *   ENOSPC     too many mappings
+ *   EBUSY      VERSION: there is a client already
+ *   EPROTO     VERSION: a major version that we do not speak
  *   others     what the device says
  *
  * An error reply is a header only. The connection lives on after each of them, but for those to a
@@ -136,6 +140,22 @@ static int dispatch(struct vfm_srv_request *rq)
 	return cmd->handle(rq);
 }
 
+/* Once a part was refused, the rest of its message is let pass. */
+static int dispatch_part(struct vfm_srv_request *rq)
+{
+	struct vfm_srv_client *client = rq->client;
+	int ret = rq->msg->inner ? client->refused_part : 0;
+
+	client->in_parts = rq->msg->rest;
+	if (!ret) {
+		ret = rq->msg->inner ? vfm_srv_data_write_more(rq) : dispatch(rq);
+		if (ret && !client->lost)
+			log_refusal(rq, ret);
+	}
+	client->refused_part = ret;
+	return ret;
+}
+
 void vfm_srv_handle(struct vfm_server *server, struct vfm_vu_msg *msg)
 {
 	struct vfm_srv_client *client = &server->client;
@@ -153,18 +173,13 @@ void vfm_srv_handle(struct vfm_server *server, struct vfm_vu_msg *msg)
 	rq.nr_fds = 0;
 	rq.err.msg[0] = 0;
 	client->handling = true;
-	ret = dispatch(&rq);
+	ret = dispatch_part(&rq);
 	client->handling = false;
 	vfm_vu_conn_unpin(client->conn);
 	vfm_vu_msg_close_fds(msg);
-	if (client->lost)
+	if (client->lost || msg->rest)
 		return;
-	if (ret) {
-		log_refusal(&rq, ret);
-		ret = vfm_srv_refuse(client->conn, msg, ret);
-	} else {
-		ret = answer(&rq);
-	}
+	ret = ret ? vfm_srv_refuse(client->conn, msg, ret) : answer(&rq);
 	if (ret)
 		client->lost = ret;
 	else

@@ -122,13 +122,19 @@ static int answered_error(const struct vfm_vu_msg *msg)
 	return msg->error > 0 && msg->error < 4096 ? -(int)msg->error : -EIO;
 }
 
-/* Send a message and wait for its answer. The request that is being handled stays as it is. */
+/*
+ * Send a message and wait for its answer. The request that is being handled stays as it is. Not
+ * between the parts of a message, which is the device's state on its way in: no device works then.
+ */
 static int ask(struct vfm_server *server, struct vfm_vu_out *out, struct vfm_vu_msg *msg)
 {
 	const struct vfm_wait wait = { .timeout_ms = server->opts.timeout_ms, .cancel_fd = -1 };
 	struct vfm_srv_client *client = &server->client;
-	int ret = client->handling ? vfm_vu_conn_pin(client->conn, NULL) : 0;
+	int ret;
 
+	if (client->in_parts)
+		return -EIO;
+	ret = client->handling ? vfm_vu_conn_pin(client->conn, NULL) : 0;
 	if (ret)
 		return ret;
 	ret = vfm_vu_conn_send(client->conn, out, &wait, NULL);

@@ -3,8 +3,9 @@
 
 /*
  * How waiting is counted, with a clock that this program turns: it defines
- * poll(), read() and clock_gettime() itself, and each step of a script says
- * what the next poll() must be asked and what it answers.
+ * poll(), read(), recv() and clock_gettime() itself, and each step of a script
+ * says what the next poll() must be asked and what it answers. Of a socket, a
+ * step without an answer is one before which nobody polls.
  */
 
 #include "base/io.h"
@@ -12,7 +13,9 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,6 +32,8 @@ struct step {
 static const struct step *script;
 static uint64_t now_us;
 static int cancelled_after = -1;
+static bool is_socket;
+static unsigned int nr_polls;
 
 int clock_gettime(clockid_t clock, struct timespec *ts)
 {
@@ -42,6 +47,7 @@ int poll(struct pollfd *fds, nfds_t nr_fds, int timeout_ms)
 {
 	const struct step *s = script;
 
+	nr_polls++;
 	assert_int_equal(nr_fds, 2);
 	assert_int_equal(timeout_ms, s->want_ms);
 	now_us += s->takes_us;
@@ -71,6 +77,15 @@ ssize_t read(int fd, void *buf, size_t len)
 	return s->then_read;
 }
 
+ssize_t recv(int fd, void *buf, size_t len, int flags)
+{
+	assert_int_equal(flags, MSG_DONTWAIT);
+	if (is_socket)
+		return read(fd, buf, len);
+	errno = ENOTSOCK;
+	return -1;
+}
+
 static ssize_t run(const struct step *steps, unsigned int timeout_ms, size_t len)
 {
 	const struct vfm_wait wait = { .timeout_ms = timeout_ms, .cancel_fd = -1 };
@@ -79,6 +94,7 @@ static ssize_t run(const struct step *steps, unsigned int timeout_ms, size_t len
 	script = steps;
 	now_us = 5000000;
 	cancelled_after = -1;
+	nr_polls = 0;
 	return vfm_read_full(0, buf, len, &wait);
 }
 
@@ -159,6 +175,45 @@ static void without_a_limit_nobody_polls_until_it_must(void **state)
 	assert_int_equal(run(steps, 0, 4), 4);
 }
 
+static void a_socket_is_tried_first(void **state)
+{
+	static const struct step ready[] = { { 0, 0, 0, 1 }, { 0, 0, 0, 3 }, { 0 } };
+	static const struct step late[] = { { 0, 0, 0, 2 },
+					    { 0, 0, 0, -EAGAIN },
+					    { 100, 99000, 1, 1 },
+					    { 0, 0, 0, -EINTR },
+					    { 100, 99000, 1, -EAGAIN },
+					    { 100, 99000, 1, 1 },
+					    { 0 } };
+	static const struct step silent[] = {
+		{ 0, 0, 0, 2 }, { 0, 0, 0, -EAGAIN }, { 100, 100000, 0, 0 }, { 0 }
+	};
+
+	(void)state;
+	is_socket = true;
+	assert_int_equal(run(ready, 100, 4), 4);
+	assert_int_equal(nr_polls, 0);
+	assert_int_equal(run(late, 100, 4), 4);
+	assert_int_equal(nr_polls, 2);
+	assert_int_equal(run(silent, 100, 4), -ETIMEDOUT);
+	is_socket = false;
+}
+
+/* A socket that is always ready must not hide the descriptor that cancels. */
+static void cancelling_wins_over_a_ready_socket(void **state)
+{
+	static const struct step steps[] = { { -1, 0, 1, 1 }, { -1, 0, 1, 1 }, { 0 } };
+	const struct vfm_wait wait = { .timeout_ms = 0, .cancel_fd = 9 };
+	char buf[4];
+
+	(void)state;
+	is_socket = true;
+	script = steps;
+	cancelled_after = 1;
+	assert_int_equal(vfm_read_full(0, buf, 4, &wait), -ECANCELED);
+	is_socket = false;
+}
+
 static void cancelling_wins(void **state)
 {
 	static const struct step steps[] = { { -1, 0, 1, 1 }, { -1, 0, 1, 1 }, { 0 } };
@@ -181,6 +236,8 @@ int main(void)
 		cmocka_unit_test(a_read_that_fails_ends_it),
 		cmocka_unit_test(the_longest_limit),
 		cmocka_unit_test(without_a_limit_nobody_polls_until_it_must),
+		cmocka_unit_test(a_socket_is_tried_first),
+		cmocka_unit_test(cancelling_wins_over_a_ready_socket),
 		cmocka_unit_test(cancelling_wins),
 	};
 
