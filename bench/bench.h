@@ -47,7 +47,8 @@ struct bench_row {
 extern const struct bench_row bench_vfio_user_rows[], bench_migrate_rows[];
 extern const size_t bench_nr_vfio_user_rows, bench_nr_migrate_rows;
 
-/** Bytes of one message where data is moved. */
+/** Bytes of state that are moved in a round, and of one message. */
+#define BENCH_STATE_BYTES (UINT64_C(128) << 20)
 #define BENCH_MESSAGE (1u << 20)
 
 /* ---- helpers --------------------------------------------------------------- */
@@ -75,6 +76,10 @@ void bench_reap(pid_t child, int socket);
 
 /** bench_serve() - a child that serves @uri over vfio-user; returns a client of it. */
 struct vfm_device *bench_serve(const char *uri, pid_t *child);
+
+/** bench_serve_null() - the same with a device that costs nothing. */
+struct vfm_device *bench_serve_null(pid_t *child);
+int bench_null_device(struct vfm_device **out, struct vfm_err *err);
 
 /** bench_serve_driver() - the same with a device of ours. */
 struct vfm_device *bench_serve_driver(const struct vfm_driver *driver, pid_t *child);

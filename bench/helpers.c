@@ -96,10 +96,18 @@ void bench_reap(pid_t child, int socket)
 		bench_die("wait: %s", strerror(errno));
 }
 
+/* One of the two, or neither: a device that costs nothing. */
 struct served {
 	const char *uri;
 	const struct vfm_driver *driver;
 };
+
+static int open_served(struct vfm_device **dev, const struct served *what, struct vfm_err *err)
+{
+	if (what->driver)
+		return vfm_device_from_driver(dev, what->driver, NULL, err);
+	return what->uri ? vfm_open(dev, what->uri, err) : bench_null_device(dev, err);
+}
 
 static void serve(int socket, void *user)
 {
@@ -110,9 +118,7 @@ static void serve(int socket, void *user)
 	struct vfm_err err;
 
 	opts.fd = socket;
-	bench_ok(what->driver ? vfm_device_from_driver(&dev, what->driver, NULL, &err)
-			      : vfm_open(&dev, what->uri, &err),
-		 &err);
+	bench_ok(open_served(&dev, what, &err), &err);
 	bench_ok(vfm_server_new(&server, dev, &opts, &err), &err);
 	while (vfm_server_run(server, -1, &err) == 0)
 		;
@@ -134,6 +140,13 @@ static struct vfm_device *serve_it(struct served *what, pid_t *child)
 struct vfm_device *bench_serve(const char *uri, pid_t *child)
 {
 	struct served what = { .uri = uri };
+
+	return serve_it(&what, child);
+}
+
+struct vfm_device *bench_serve_null(pid_t *child)
+{
+	struct served what = { 0 };
 
 	return serve_it(&what, child);
 }

@@ -18,7 +18,7 @@
 #define ACCESSES 20000u
 #define REGISTER_MESSAGE 36u /* header, what is accessed, 4 bytes */
 #define STATE "128M"
-#define STATE_BYTES (UINT64_C(128) << 20)
+#define STATE_BYTES BENCH_STATE_BYTES
 #define MAPS 1000u
 #define LOGGED (UINT64_C(64) << 30)
 #define LOG_BITMAP (LOGGED / 4096 / 8)
@@ -139,6 +139,16 @@ static void *large_device(void)
 	return ctx;
 }
 
+/* As large_device(), but for the device. */
+static void *null_device(void)
+{
+	struct ctx *ctx = calloc(1, sizeof(*ctx));
+
+	ctx->dev = bench_serve_null(&ctx->child);
+	ctx->memfd = -1;
+	return ctx;
+}
+
 static double read_state(void *user)
 {
 	struct ctx *ctx = user;
@@ -173,6 +183,25 @@ static double write_state(void *user)
 	end = bench_seconds();
 	set_state(ctx, VFM_STATE_RUNNING);
 	return (double)ctx->len / (end - begin);
+}
+
+/* The same message again and again: nothing but the wire costs time. */
+static double write_message(void *user)
+{
+	struct ctx *ctx = user;
+	uint8_t *buf = malloc(BENCH_MESSAGE);
+	struct vfm_err err;
+	double begin, end;
+
+	memset(buf, 1, BENCH_MESSAGE);
+	set_state(ctx, VFM_STATE_RESUMING);
+	begin = bench_seconds();
+	for (uint64_t at = 0; at < STATE_BYTES; at += BENCH_MESSAGE)
+		bench_ok(vfm_device_write_data(ctx->dev, buf, BENCH_MESSAGE, &err), &err);
+	end = bench_seconds();
+	set_state(ctx, VFM_STATE_RUNNING);
+	free(buf);
+	return (double)STATE_BYTES / (end - begin);
 }
 
 /* ---- DMA maps ---------------------------------------------------------------- */
@@ -298,9 +327,13 @@ const struct bench_row bench_vfio_user_rows[] = {
 	  small_device, bare_register, read_register, teardown },
 	{ "register write, vfio-user", "bare ping-pong, unix socket", BENCH_SECONDS, 1.15,
 	  small_device, bare_register, write_register, teardown },
-	{ "state data read, 1 MiB messages", "bare unix stream, 1 MiB", BENCH_RATE, 0.9,
+	{ "state data read, the wire alone", "bare unix stream, 1 MiB", BENCH_RATE, 0.9,
+	  null_device, bare_stream, read_state, teardown },
+	{ "state data write, the wire alone", "bare unix stream, 1 MiB", BENCH_RATE, 0.9,
+	  null_device, bare_stream, write_message, teardown },
+	{ "state data read, whole sim:dma", "bare unix stream, 1 MiB", BENCH_RATE, 0.9,
 	  large_device, bare_stream, read_state, teardown },
-	{ "state data write, 1 MiB messages", "bare unix stream, 1 MiB", BENCH_RATE, 0.9,
+	{ "state data write, whole sim:dma", "bare unix stream, 1 MiB", BENCH_RATE, 0.9,
 	  large_device, bare_stream, write_state, teardown },
 	{ "1000 DMA maps with descriptor", "1000 bare ping-pongs", BENCH_SECONDS, 1.3,
 	  device_and_memory, bare_maps, maps_with_fd, teardown },

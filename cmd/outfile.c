@@ -42,17 +42,22 @@ static bool is_dash(const char *path)
 
 /* ---- writing -------------------------------------------------------------------- */
 
+static int open_in_place(struct cmd_outfile *out, const char *path, struct vfm_err *err)
+{
+	out->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	return out->fd < 0 ? vfm_fail(err, -errno, "open %s", path) : 0;
+}
+
 /*
  * To open a FIFO waits for its reader, deaf to the signals that are read from a
  * descriptor by now. So it is tried again and again, and they are waited for.
  */
-static int open_in_place(struct cmd_outfile *out, const char *path, int cancel_fd,
-			 struct vfm_err *err)
+static int open_fifo(struct cmd_outfile *out, const char *path, int cancel_fd, struct vfm_err *err)
 {
 	const struct vfm_wait wait = { .timeout_ms = READER_MS, .cancel_fd = cancel_fd };
 	int flags;
 
-	while ((out->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)) < 0) {
+	while ((out->fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK)) < 0) {
 		if (errno != ENXIO)
 			return vfm_fail(err, -errno, "open %s", path);
 		if (vfm_wait_fd(-1, 0, &wait) == -ECANCELED)
@@ -99,8 +104,10 @@ int cmd_outfile_open(struct cmd_outfile *out, const char *path, int cancel_fd, s
 				       : vfm_fail(err, -errno, "create %s", path);
 	if (S_ISDIR(st.st_mode))
 		return vfm_fail(err, -EISDIR, "create %s", path);
+	if (S_ISFIFO(st.st_mode))
+		return open_fifo(out, path, cancel_fd, err);
 	return S_ISREG(st.st_mode) ? open_beside(out, path, &st, err)
-				   : open_in_place(out, path, cancel_fd, err);
+				   : open_in_place(out, path, err);
 }
 
 static int sync_folder_of(const char *path)

@@ -44,6 +44,15 @@ static int open_vfio_user(struct vfm_device **out, const char *uri, const char *
 	return vfm_client_open(out, rest, NULL, err);
 }
 
+/* Said apart from what is no device at all: the name is right, this version is not. */
+static int open_kernel(struct vfm_device **out, const char *uri, const char *rest,
+		       struct vfm_err *err)
+{
+	(void)out;
+	(void)rest;
+	return vfm_fail(err, -ENOTSUP, "%s: this version opens no devices of the kernel", uri);
+}
+
 /* A provider opens @uri; @rest is what stands behind "scheme:" in it. */
 static const struct {
 	const char *scheme;
@@ -52,6 +61,7 @@ static const struct {
 } providers[] = {
 	{ "vfio-user", open_vfio_user },
 	{ "sim", open_sim },
+	{ "vfio", open_kernel },
 };
 
 /* "a, b and a path to a driver" */
@@ -61,7 +71,9 @@ static void list_providers(char *buf, size_t room)
 
 	buf[0] = '\0';
 	for (size_t i = 0; i < VFM_ARRAY_SIZE(providers) && used < room; i++)
-		used += (size_t)snprintf(buf + used, room - used, "%s:..., ", providers[i].scheme);
+		if (providers[i].open != open_kernel)
+			used += (size_t)snprintf(buf + used, room - used, "%s:..., ",
+						 providers[i].scheme);
 }
 
 /* "./driver.so" or "./driver.so,params": it is a path, because it has a slash. */

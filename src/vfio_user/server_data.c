@@ -6,6 +6,9 @@
  * for as the end of the data, as the protocol says. So an answer is filled, whatever pieces the
  * device gives, and is short only when the device has nothing more, or nothing now.
  *
+ * Nothing is read ahead of a request, tempting as it is in STOP_COPY: the user may still write
+ * registers there, and what the device gives out afterwards has to hold what was written.
+ *
  * How data that is written is cut means nothing. So the device gets it in the parts in which it
  * arrives, and works while the client sends. The first error is the answer to all of it; a client
  * that is lost in the middle leaves an image without an end, which the device notices as such.

@@ -4,17 +4,19 @@
 /*
  * One request: found in the table of commands, handled, answered. What is answered to what:
  *
- *   ENOTTY     a command, feature or flag that does not exist here, or that the device lacks
- *   EINVAL     malformed: too short, sizes that disagree, flags that exclude each other; not
- *              legal now
- *   EMSGSIZE   a message that is larger than any legal one; it was drained
- *   E2BIG      more bytes, ranges or writes in it than were agreed; more than 16 descriptors
- *   EEXIST     a mapping that overlaps another
- *   ENOENT     a mapping that does not exist
- *   ENOSPC     too many mappings
- *   EBUSY      VERSION: there is a client already
- *   EPROTO     VERSION: a major version that we do not speak
- *   others     what the device says
+ *	ENOTTY		a command, feature or flag that does not exist here, or that the
+ *			device lacks
+ *	EINVAL		malformed: too short, sizes that disagree, flags that exclude each
+ *			other; or not legal now
+ *	EMSGSIZE	a message that is larger than any legal one; it was drained
+ *	E2BIG		more bytes, ranges or writes in it than were agreed, or more than 16
+ *			descriptors on it
+ *	EEXIST		a mapping that overlaps another
+ *	ENOENT		a mapping that does not exist
+ *	ENOSPC		too many mappings
+ *	EBUSY		VERSION: there is a client already
+ *	EPROTO		VERSION: a major version that we do not speak
+ *	others		what the device says
  *
  * An error reply is a header only. The connection lives on after each of them, but for those to a
  * connection that was not the client yet.

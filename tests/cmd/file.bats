@@ -275,7 +275,15 @@ signals_watched() {
 	fails 1 "not a vfmig stream" timeout "$DEADLINE" "$VFMIG" load $SMALL /dev/urandom
 }
 
+# make_socket PATH: a socket file that nobody listens on
+make_socket() {
+	timeout 0.2 socat -u "UNIX-RECV:$1,unlink-close=0" /dev/null || true
+	echo "$1"
+}
+
 @test "what is no file is told" {
+	command -v socat >/dev/null &&
+		fails 1 "No such device" timeout 5 "$VFMIG" save $SMALL "$(make_socket "$T/socket")"
 	fails 1 "Is a directory" "$VFMIG" save $SMALL "$T"
 	fails 1 "Is a directory" "$VFMIG" load $SMALL "$T"
 	fails 1 "Is a directory" "$VFMIG" inspect "$T"

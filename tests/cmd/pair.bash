@@ -54,10 +54,15 @@ measure() {
 
 # one_owner: looks at both devices, and says which one it is
 one_owner() {
-	local a b
+	local a b before
 	a=$(device "$URI_a")
 	b=$(device "$URI_b")
-	if [[ $a == "$(<"$T/a.before")" && $b == "$(<"$T/b.before")" ]]; then
+	before=$(<"$T/a.before")
+	if [[ $a == "$before" && $b == "$(<"$T/b.before")" ]]; then
+		owner=source
+	elif [[ $a == "$before" && $b == "STOP ${before#* }" ]]; then
+		# killed when it had loaded all and might have been given the device at
+		# any moment: it keeps what it has and stays stopped
 		owner=source
 	elif [[ $a == "STOP 1 "* && $b == "$(<"$T/a.before")" ]]; then
 		owner=destination

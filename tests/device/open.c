@@ -30,6 +30,7 @@ static void names_that_do_not_open_say_why(void **unused)
 		{ "sim:dma,state=lots", -EINVAL, "state=lots" },
 		{ "sim:dma,state=1M,state=2M", -EINVAL, "state stands twice" },
 		{ "sim:dma,features=2", -EINVAL, "features" },
+		{ "vfio:0000:3b:00.2", -ENOTSUP, "no devices of the kernel" },
 		{ "./nothing.so", -ENOENT, "nothing.so" },
 		{ "./nothing.so,a=b", -ENOENT, "nothing.so" },
 		{ "/", -ENOENT, "/" },
