@@ -8,6 +8,7 @@
 
 #include "bench.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/util.h"
@@ -90,9 +91,16 @@ static const struct vfm_device_ops null_ops = {
 int bench_null_device(struct vfm_device **out, struct vfm_err *err)
 {
 	struct null_device *d = calloc(1, sizeof(*d));
-	int ret = vfm_device_init(&d->dev, &null_ops, "null", err);
+	int ret;
 
+	if (!d)
+		return vfm_fail(err, -ENOMEM, "no memory for a device");
+	ret = vfm_device_init(&d->dev, &null_ops, "null", err);
+	if (ret) {
+		free(d);
+		return ret;
+	}
 	d->state = VFM_STATE_RUNNING;
 	*out = &d->dev;
-	return ret;
+	return 0;
 }

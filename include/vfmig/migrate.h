@@ -7,7 +7,8 @@
  * A source can always go back to RUNNING until it has sent COMMIT, and does so
  * on every failure before that; after COMMIT it never does by itself. A
  * destination runs only when it has seen COMMIT; on every failure before that
- * it is reset.
+ * it is reset. One that dies when it has loaded all leaves its device in STOP with
+ * what was loaded: the source may have given it away in that moment.
  */
 
 #ifndef VFMIG_MIGRATE_H

@@ -15,8 +15,8 @@
  * the device stays in STOP, whatever happens.
  *
  * Seams for what is to come: run_round() is where reading and sending become a
- * pipeline, judge() where a prediction replaces one division, send_commit()
- * where a journal decides.
+ * pipeline, judge() where a prediction replaces one division, give() where a
+ * journal decides.
  */
 
 #include "engine/engine.h"
