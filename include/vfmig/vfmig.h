@@ -8,6 +8,7 @@
 
 #include <vfmig/error.h>
 #include <vfmig/state.h>
+#include <vfmig/v1.h>
 #include <vfmig/device.h>
 #include <vfmig/driver.h>
 #include <vfmig/server.h>

@@ -11,6 +11,7 @@
 #include <linux/vfio.h>
 
 #include <vfmig/device.h>
+#include <vfmig/v1.h>
 
 #include "abi/vfio.h"
 
@@ -53,6 +54,32 @@ SAME(VFM_FEATURE_GET, VFIO_DEVICE_FEATURE_GET);
 SAME(VFM_FEATURE_SET, VFIO_DEVICE_FEATURE_SET);
 SAME(VFM_FEATURE_PROBE, VFIO_DEVICE_FEATURE_PROBE);
 SAME_SIZE(vfm_abi_feature, vfio_device_feature);
+
+/* Linux 5.8 to today: protocol v1, under the names of before 5.18 or those of after it. */
+#ifdef VFIO_REGION_TYPE_MIGRATION
+SAME(VFM_V1_REGION_TYPE, VFIO_REGION_TYPE_MIGRATION);
+SAME(VFM_V1_REGION_SUBTYPE, VFIO_REGION_SUBTYPE_MIGRATION);
+#endif
+#ifdef VFIO_REGION_TYPE_MIGRATION_DEPRECATED
+SAME(VFM_V1_REGION_TYPE, VFIO_REGION_TYPE_MIGRATION_DEPRECATED);
+SAME(VFM_V1_REGION_SUBTYPE, VFIO_REGION_SUBTYPE_MIGRATION_DEPRECATED);
+#endif
+#ifdef VFIO_DEVICE_STATE_SAVING
+SAME(VFM_V1_RUNNING, VFIO_DEVICE_STATE_RUNNING);
+SAME(VFM_V1_SAVING, VFIO_DEVICE_STATE_SAVING);
+SAME(VFM_V1_RESUMING, VFIO_DEVICE_STATE_RESUMING);
+#endif
+#ifdef VFIO_DEVICE_STATE_V1_SAVING
+SAME(VFM_V1_RUNNING, VFIO_DEVICE_STATE_V1_RUNNING);
+SAME(VFM_V1_SAVING, VFIO_DEVICE_STATE_V1_SAVING);
+SAME(VFM_V1_RESUMING, VFIO_DEVICE_STATE_V1_RESUMING);
+#endif
+#ifdef VFIO_DEVICE_STATE_SET_ERROR
+SAME_SIZE(vfm_v1_registers, vfio_device_migration_info);
+SAME_PLACE(vfm_v1_registers, pending_bytes, vfio_device_migration_info, pending_bytes);
+SAME_PLACE(vfm_v1_registers, data_offset, vfio_device_migration_info, data_offset);
+SAME_PLACE(vfm_v1_registers, data_size, vfio_device_migration_info, data_size);
+#endif
 
 /* Linux 5.18: the state machine. */
 #ifdef VFIO_MIGRATION_STOP_COPY
