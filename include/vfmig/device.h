@@ -335,6 +335,21 @@ int vfm_device_write_data(struct vfm_device *dev, const void *buf, size_t len,
 			  struct vfm_err *err) VFM_MUST_CHECK;
 
 /**
+ * vfm_device_read_chunk() / vfm_device_write_chunk() - the same for data that has chunks
+ * @end: the bytes read end a chunk (set); those written do
+ *
+ * Protocol v1 hands data out in transactions and wants them back in the same sizes; a
+ * chunk is one of those, read or written in any number of calls. A read never goes on
+ * behind the end of a chunk. Devices whose data is not cut never set @end, and do not
+ * care about it; whoever carries the data from one device to another keeps both.
+ * -EMSGSIZE: a chunk is larger than what the device can take as one.
+ */
+ssize_t vfm_device_read_chunk(struct vfm_device *dev, void *buf, size_t len, bool *end,
+			      struct vfm_err *err) VFM_MUST_CHECK;
+int vfm_device_write_chunk(struct vfm_device *dev, const void *buf, size_t len, bool end,
+			   struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
  * struct vfm_precopy_info - uAPI: struct vfio_precopy_info
  * @initial_bytes: what should be read before the device is stopped; only falls,
  *	unless @reinit
@@ -414,6 +429,27 @@ enum vfm_orphan { VFM_ORPHAN_KEEP, VFM_ORPHAN_RUN, VFM_ORPHAN_RESET };
  */
 int vfm_device_set_orphan(struct vfm_device *dev, enum vfm_orphan orphan,
 			  struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
+ * struct vfm_protocol - the migration protocol that the device itself speaks
+ * @version: 1 or 2; what it does has the semantics of 2 in either case
+ * @region: of version 1: index of the migration region, which is not among the others
+ * @section_size: of version 1: bytes behind the registers, at most those of a chunk
+ * @mapped_size: of version 1: how many of them are reached without a message or a call
+ * @late_proof: of version 1: the device has been seen to refuse RESUMING -> STOP, so
+ *	that whether an image is right is known only when it runs
+ */
+struct vfm_protocol {
+	unsigned int version;
+	uint32_t region;
+	uint64_t section_size;
+	uint64_t mapped_size;
+	bool late_proof;
+};
+
+/** vfm_device_get_protocol() - -ENOTTY: none, it cannot migrate. */
+int vfm_device_get_protocol(struct vfm_device *dev, struct vfm_protocol *protocol,
+			    struct vfm_err *err) VFM_MUST_CHECK;
 
 /* ---- dirty log ---------------------------------------------------------- */
 

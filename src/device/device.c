@@ -226,6 +226,40 @@ VFM_API int vfm_device_write_data(struct vfm_device *dev, const void *buf, size_
 	return (int)CALL(dev, write_data, "migrate", err, buf, len);
 }
 
+VFM_API ssize_t vfm_device_read_chunk(struct vfm_device *dev, void *buf, size_t len, bool *end,
+				      struct vfm_err *err)
+{
+	LOCAL_ERR(local);
+	ssize_t ret;
+
+	*end = false;
+	if (!dev->ops->read_chunk)
+		return vfm_device_read_data(dev, buf, len, err);
+	if (!len)
+		return vfm_fail(err, -EINVAL, "%s: read data: no room", dev->uri);
+	ret = dev->ops->read_chunk(dev, buf, len, end, &local);
+	return ret == -ENOMSG ? ret : done(dev, ret, &local, err);
+}
+
+VFM_API int vfm_device_write_chunk(struct vfm_device *dev, const void *buf, size_t len, bool end,
+				   struct vfm_err *err)
+{
+	if (!dev->ops->write_chunk)
+		return vfm_device_write_data(dev, buf, len, err);
+	return (int)CALL(dev, write_chunk, "migrate", err, buf, len, end);
+}
+
+VFM_API int vfm_device_get_protocol(struct vfm_device *dev, struct vfm_protocol *protocol,
+				    struct vfm_err *err)
+{
+	uint64_t migration;
+
+	*protocol = (struct vfm_protocol){ .version = 2 };
+	if (dev->ops->get_protocol)
+		return (int)CALL(dev, get_protocol, "migrate", err, protocol);
+	return vfm_device_get_migration(dev, &migration, err);
+}
+
 VFM_API int vfm_device_get_precopy_info(struct vfm_device *dev, struct vfm_precopy_info *info,
 					struct vfm_err *err)
 {

@@ -51,12 +51,20 @@ struct vfm_device_ops {
 	/* len > 0 */
 	ssize_t (*read_data)(struct vfm_device *dev, void *buf, size_t len, struct vfm_err *err);
 	int (*write_data)(struct vfm_device *dev, const void *buf, size_t len, struct vfm_err *err);
+	/* by devices that have chunks, or that pass them on; without them there are none */
+	ssize_t (*read_chunk)(struct vfm_device *dev, void *buf, size_t len, bool *end,
+			      struct vfm_err *err);
+	int (*write_chunk)(struct vfm_device *dev, const void *buf, size_t len, bool end,
+			   struct vfm_err *err);
 	int (*get_precopy_info)(struct vfm_device *dev, struct vfm_precopy_info *info,
 				struct vfm_err *err);
 	int (*get_data_size)(struct vfm_device *dev, uint64_t *bytes, struct vfm_err *err);
 	int (*reset)(struct vfm_device *dev, struct vfm_err *err);
 	int (*get_compat)(struct vfm_device *dev, struct vfm_compat *compat, struct vfm_err *err);
 	int (*set_orphan)(struct vfm_device *dev, enum vfm_orphan orphan, struct vfm_err *err);
+	/* without it: version 2, if it migrates */
+	int (*get_protocol)(struct vfm_device *dev, struct vfm_protocol *protocol,
+			    struct vfm_err *err);
 
 	/* page size a power of two; 1 to VFM_MAX_LOG_RANGES ranges, aligned, sorted by nobody,
 	 * not overlapping, not wrapping */
