@@ -20,6 +20,7 @@
 #define VFM_VU_REPLY 1u
 #define VFM_VU_NO_REPLY (1u << 4)
 #define VFM_VU_ERROR (1u << 5)
+#define VFM_VU_CHUNK_END (1u << 6) /* extension, on state data: a chunk ends with it */
 
 enum vfm_vu_command {
 	VFM_VU_VERSION = 1,

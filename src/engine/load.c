@@ -54,7 +54,8 @@ int vfm_sink_data(struct vfm_engine *e, const struct vfm_stream_record *record)
 	int ret = 0;
 
 	if (record->size)
-		ret = vfm_device_write_data(e->dev, record->data, (size_t)record->size, &e->err);
+		ret = vfm_device_write_chunk(e->dev, record->data, (size_t)record->size,
+					     record->flags & VFM_STREAM_CHUNK_END, &e->err);
 	if (!ret)
 		vfm_engine_count(e, record->size, 0, vfm_now_ns() - start);
 	return ret;

@@ -26,12 +26,16 @@ ssize_t vfm_source_read(struct vfm_engine *e)
 {
 	uint64_t start = vfm_now_ns();
 	void *buf = vfm_stream_buffer(e->out);
-	ssize_t n = vfm_device_read_data(e->dev, buf, VFM_STREAM_PAYLOAD_MAX, &e->err);
+	bool end;
+	ssize_t n = vfm_device_read_chunk(e->dev, buf, VFM_STREAM_PAYLOAD_MAX, &end, &e->err);
 	int ret;
 
 	if (n <= 0)
 		return n;
-	ret = vfm_engine_write(e, VFM_STREAM_DEVICE_DATA, buf, (size_t)n);
+	ret = vfm_engine_service(e);
+	if (!ret)
+		ret = vfm_engine_put(e, VFM_STREAM_DEVICE_DATA, end ? VFM_STREAM_CHUNK_END : 0, buf,
+				     (size_t)n);
 	if (ret)
 		return ret;
 	vfm_engine_count(e, (uint64_t)n, 0, vfm_now_ns() - start);

@@ -119,15 +119,18 @@ static inline struct vfm_client *vfm_client_of(struct vfm_device *dev)
 
 /**
  * struct vfm_client_call - a request and where its reply goes
+ * @flags: of the request's header, beside its type
  * @body, @nr_body, @fds, @nr_fds: of the request, as in struct vfm_vu_out
  * @head, @head_room: gets the first bytes of the reply
  * @data, @data_room: gets those behind them, from the socket without a copy
  * @take_fds: room for VFM_VU_MAX_FDS descriptors of the reply, which are then the
  *	caller's; NULL: they are closed
  * @head_len, @data_len, @nr_taken: set: how much there was of each
+ * @reply_flags: set: those of the reply's header
  */
 struct vfm_client_call {
 	uint16_t command;
+	uint32_t flags;
 	const struct iovec *body;
 	int nr_body;
 	const int *fds;
@@ -140,6 +143,7 @@ struct vfm_client_call {
 	size_t head_len;
 	size_t data_len;
 	unsigned int nr_taken;
+	uint32_t reply_flags;
 };
 
 /**
@@ -250,6 +254,10 @@ int vfm_client_set_state(struct vfm_device *dev, enum vfm_state state, struct vf
 int vfm_client_reset(struct vfm_device *dev, struct vfm_err *err);
 ssize_t vfm_client_read_data(struct vfm_device *dev, void *buf, size_t len, struct vfm_err *err);
 int vfm_client_write_data(struct vfm_device *dev, const void *buf, size_t len, struct vfm_err *err);
+ssize_t vfm_client_read_chunk(struct vfm_device *dev, void *buf, size_t len, bool *end,
+			      struct vfm_err *err);
+int vfm_client_write_chunk(struct vfm_device *dev, const void *buf, size_t len, bool end,
+			   struct vfm_err *err);
 int vfm_client_get_precopy_info(struct vfm_device *dev, struct vfm_precopy_info *info,
 				struct vfm_err *err);
 int vfm_client_get_data_size(struct vfm_device *dev, uint64_t *bytes, struct vfm_err *err);

@@ -161,7 +161,7 @@ static int exchange(struct vfm_client *c, const struct vfm_client_call *call, ui
 	struct vfm_wait wait = { .timeout_ms = c->timeout_ms, .cancel_fd = -1 };
 	struct vfm_vu_out out = { .id = id,
 				  .command = call->command,
-				  .flags = VFM_VU_COMMAND,
+				  .flags = VFM_VU_COMMAND | call->flags,
 				  .body = call->body,
 				  .nr_body = call->nr_body,
 				  .fds = call->fds,
@@ -190,6 +190,7 @@ static int error_of(const struct vfm_vu_msg *msg, struct vfm_err *err)
 static void take_payload(struct vfm_client_call *call, const struct vfm_vu_msg *msg,
 			 const struct vfm_vu_sink *sink)
 {
+	call->reply_flags = msg->flags;
 	call->head_len = VFM_MIN(msg->len, call->head_room);
 	if (call->head_len)
 		memcpy(call->head, msg->payload, call->head_len);

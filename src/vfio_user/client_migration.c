@@ -225,7 +225,8 @@ static ssize_t no_data(struct vfm_client *c, struct vfm_err *err)
 }
 
 /* Return: bytes that came, 0 for none. */
-static ssize_t read_message(struct vfm_client *c, void *buf, size_t len, struct vfm_err *err)
+static ssize_t read_message(struct vfm_client *c, void *buf, size_t len, bool *end,
+			    struct vfm_err *err)
 {
 	uint8_t wire[VFM_VU_MIG_DATA_SIZE];
 	struct iovec body = { wire, sizeof(wire) };
@@ -258,27 +259,38 @@ static ssize_t read_message(struct vfm_client *c, void *buf, size_t len, struct 
 		return vfm_fail(err, -EPROTO, "%u bytes where %zu were asked for", size, len);
 	if (call.data_len < size)
 		return vfm_client_short(call.data_len, size, err);
+	*end = c->extension && call.reply_flags & VFM_VU_CHUNK_END;
 	return size;
 }
 
-ssize_t vfm_client_read_data(struct vfm_device *dev, void *buf, size_t len, struct vfm_err *err)
+ssize_t vfm_client_read_chunk(struct vfm_device *dev, void *buf, size_t len, bool *end,
+			      struct vfm_err *err)
 {
 	struct vfm_client *c = vfm_client_of(dev);
 	ssize_t n = vfm_client_alive(c, err);
 
 	if (n || c->finished)
 		return n;
-	n = read_message(c, buf, VFM_MIN(len, c->max_read), err);
+	n = read_message(c, buf, VFM_MIN(len, c->max_read), end, err);
 	if (n < 0)
 		vfm_fail_prefix(err, "read data");
 	return n ? n : no_data(c, err);
 }
 
-static int write_message(struct vfm_client *c, const void *buf, size_t len, struct vfm_err *err)
+ssize_t vfm_client_read_data(struct vfm_device *dev, void *buf, size_t len, struct vfm_err *err)
+{
+	bool end;
+
+	return vfm_client_read_chunk(dev, buf, len, &end, err);
+}
+
+static int write_message(struct vfm_client *c, const void *buf, size_t len, bool end,
+			 struct vfm_err *err)
 {
 	uint8_t wire[VFM_VU_MIG_DATA_SIZE];
 	struct iovec body[2] = { { wire, sizeof(wire) }, { (void *)(uintptr_t)buf, len } };
 	struct vfm_client_call call = { .command = VFM_VU_MIG_DATA_WRITE,
+					.flags = end && c->extension ? VFM_VU_CHUNK_END : 0,
 					.body = body,
 					.nr_body = 2 };
 	struct vfm_writer w = vfm_writer_of(wire, sizeof(wire));
@@ -288,7 +300,8 @@ static int write_message(struct vfm_client *c, const void *buf, size_t len, stru
 	return vfm_client_call(c, &call, err);
 }
 
-int vfm_client_write_data(struct vfm_device *dev, const void *buf, size_t len, struct vfm_err *err)
+int vfm_client_write_chunk(struct vfm_device *dev, const void *buf, size_t len, bool end,
+			   struct vfm_err *err)
 {
 	struct vfm_client *c = vfm_client_of(dev);
 	int ret = vfm_client_alive(c, err);
@@ -296,12 +309,17 @@ int vfm_client_write_data(struct vfm_device *dev, const void *buf, size_t len, s
 	for (size_t done = 0; !ret && done < len;) {
 		size_t n = VFM_MIN(len - done, c->max_write);
 
-		ret = write_message(c, (const uint8_t *)buf + done, n, err);
+		ret = write_message(c, (const uint8_t *)buf + done, n, end && done + n == len, err);
 		if (ret)
 			vfm_fail_prefix(err, "write data, %zu of %zu bytes done", done, len);
 		done += n;
 	}
 	return ret;
+}
+
+int vfm_client_write_data(struct vfm_device *dev, const void *buf, size_t len, struct vfm_err *err)
+{
+	return vfm_client_write_chunk(dev, buf, len, false, err);
 }
 
 /* ---- estimates and the extension -------------------------------------------------- */

@@ -73,7 +73,9 @@ struct vfm_srv_client {
 };
 
 struct vfm_server {
-	struct vfm_device *dev;
+	struct vfm_device *dev; /* that is shown */
+	struct vfm_device
+		*front; /* the same, when it is ours: the caller's with the migration region */
 	struct vfm_server_opts opts; /* without path and fd */
 	int epoll_fd;
 	int listen_fd; /* -1 with a connected socket */
@@ -101,6 +103,7 @@ struct vfm_srv_request {
 	struct vfm_reader in; /* its payload */
 	uint8_t *out;	      /* the reply's, from vfm_srv_reply() */
 	size_t out_len;
+	uint32_t flags;		 /* of the reply's header, beside its type */
 	int fds[VFM_VU_MAX_FDS]; /* to go with the reply; borrowed */
 	unsigned int nr_fds;
 	struct vfm_err err;

@@ -4,7 +4,8 @@
 /*
  * The data session over the wire. A client may take an answer that is shorter than what it asked
  * for as the end of the data, as the protocol says. So an answer is filled, whatever pieces the
- * device gives, and is short only when the device has nothing more, or nothing now.
+ * device gives, and is short only when the device has nothing more, or nothing now. A client with
+ * the extension does not: for it an answer ends with a chunk, too, and says so.
  *
  * Nothing is read ahead of a request, tempting as it is in STOP_COPY: the user may still write
  * registers there, and what the device gives out afterwards has to hold what was written.
@@ -34,9 +35,10 @@ static int check_size(struct vfm_srv_request *rq, const char *what, uint32_t siz
 static ssize_t fill(struct vfm_srv_request *rq, uint8_t *buf, size_t len)
 {
 	size_t done = 0;
+	bool end = false;
 
-	while (done < len) {
-		ssize_t n = vfm_device_read_data(rq->dev, buf + done, len - done, &rq->err);
+	while (done < len && !(end && rq->client->extension)) {
+		ssize_t n = vfm_device_read_chunk(rq->dev, buf + done, len - done, &end, &rq->err);
 
 		if (n == 0 || n == -ENOMSG)
 			break;
@@ -44,6 +46,8 @@ static ssize_t fill(struct vfm_srv_request *rq, uint8_t *buf, size_t len)
 			return n;
 		done += (size_t)n;
 	}
+	if (end && rq->client->extension)
+		rq->flags |= VFM_VU_CHUNK_END;
 	return (ssize_t)done;
 }
 
@@ -93,5 +97,7 @@ int vfm_srv_data_write(struct vfm_srv_request *rq)
 
 int vfm_srv_data_write_more(struct vfm_srv_request *rq)
 {
-	return vfm_device_write_data(rq->dev, rq->in.p, rq->in.left, &rq->err);
+	bool end = rq->client->extension && !rq->msg->rest && rq->msg->flags & VFM_VU_CHUNK_END;
+
+	return vfm_device_write_chunk(rq->dev, rq->in.p, rq->in.left, end, &rq->err);
 }

@@ -100,7 +100,7 @@ static int answer(struct vfm_srv_request *rq)
 	struct iovec body = { rq->out, rq->out_len };
 	struct vfm_vu_out out = { .id = rq->msg->id,
 				  .command = rq->msg->command,
-				  .flags = VFM_VU_REPLY,
+				  .flags = VFM_VU_REPLY | rq->flags,
 				  .body = &body,
 				  .nr_body = rq->out_len ? 1 : 0,
 				  .fds = rq->fds,
@@ -172,6 +172,7 @@ void vfm_srv_handle(struct vfm_server *server, struct vfm_vu_msg *msg)
 	rq.in = vfm_reader_of(msg->payload, msg->len);
 	rq.out = NULL;
 	rq.out_len = 0;
+	rq.flags = 0;
 	rq.nr_fds = 0;
 	rq.err.msg[0] = 0;
 	client->handling = true;
