@@ -18,12 +18,21 @@
 #define VFMIG_SERVER_H
 
 #include <vfmig/device.h>
+#include <vfmig/v1.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 struct vfm_server;
+
+/**
+ * enum vfm_face - which migration protocols a client is shown
+ * @VFM_FACE_V2: the features of v2, and no migration region (default)
+ * @VFM_FACE_V1: the migration region and the dirty pages of v1; the features of v2 are refused
+ * @VFM_FACE_BOTH: all of it
+ */
+enum vfm_face { VFM_FACE_V2, VFM_FACE_V1, VFM_FACE_BOTH };
 
 /**
  * struct vfm_server_opts - zero it, then fill in; VFM_SERVER_OPTS does both
@@ -45,6 +54,9 @@ struct vfm_server_opts {
 	bool no_extension;
 	void (*log)(void *user, const char *text);
 	void *user;
+	enum vfm_face face;
+	enum vfm_section section;
+	uint64_t section_size;
 };
 
 #define VFM_SERVER_OPTS(...)                                                                       \

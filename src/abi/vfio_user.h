@@ -62,12 +62,20 @@ enum vfm_vu_command {
 #define VFM_VU_DMA_ACCESS_SIZE 16u	/* u64 iova, count */
 #define VFM_VU_FEATURE_SIZE 8u		/* argsz, flags */
 #define VFM_VU_MIG_DATA_SIZE 8u		/* argsz, size */
+#define VFM_VU_DIRTY_SIZE 8u		/* argsz, flags */
+#define VFM_VU_DIRTY_RANGE_SIZE 32u	/* u64 iova, size, page size, bytes of bitmap */
+#define VFM_VU_UNMAP_BITMAP_SIZE 16u	/* u64 page size, bytes of bitmap */
 #define VFM_VU_WRITE_MULTI_ENTRY 24u	/* u64 offset, region, count, 8 bytes of data */
 #define VFM_VU_WRITE_MULTI_MAX 200u	/* entries that a real client sends at most */
 
 /* DMA_UNMAP flags. */
 #define VFM_VU_UNMAP_GET_BITMAP (1u << 0) /* v1 era */
 #define VFM_VU_UNMAP_ALL (1u << 1)
+
+/* DIRTY_PAGES flags, v1 era: exactly one. */
+#define VFM_VU_DIRTY_START (1u << 0)
+#define VFM_VU_DIRTY_STOP (1u << 1)
+#define VFM_VU_DIRTY_GET_BITMAP (1u << 2)
 
 /*
  * Defaults and limits of the negotiation. A message is at most one transfer and

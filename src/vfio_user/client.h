@@ -11,6 +11,7 @@
  *   client_dma.c        mappings, and the server's DMA_READ and DMA_WRITE
  *   client_migration.c  features, states, the data session, the extension
  *   client_log.c        the dirty log
+ *   client_dirty.c      its messages in the v1 era
  */
 
 #ifndef VFM_VFIO_USER_CLIENT_H
@@ -53,18 +54,33 @@ struct vfm_client_mapping {
 };
 
 /**
+ * enum vfm_client_log_keeper - who keeps the dirty log, and how it is asked for
+ * @VFM_CLIENT_LOG_NONE: none was started by us
+ * @VFM_CLIENT_LOG_SERVER: the server, all of it: the features of v2, with our extension
+ * @VFM_CLIENT_LOG_FEATURES: both sides: parts here, for which it is asked by the features of v2
+ * @VFM_CLIENT_LOG_MESSAGES: the same, asked by the messages of v1
+ */
+enum vfm_client_log_keeper {
+	VFM_CLIENT_LOG_NONE,
+	VFM_CLIENT_LOG_SERVER,
+	VFM_CLIENT_LOG_FEATURES,
+	VFM_CLIENT_LOG_MESSAGES,
+};
+
+/**
  * struct vfm_client_log - see client_log.c
- * @running: a log runs of which we have to keep a part
  * @page_size, @ranges, @nr_ranges: those of its start
+ * @answer: the bitmap of the last answer of the server, in @scratch
  */
 struct vfm_client_log {
-	bool running;
+	enum vfm_client_log_keeper keeper;
 	uint64_t page_size;
 	struct vfm_range ranges[VFM_MAX_LOG_RANGES];
 	size_t nr_ranges;
 	struct vfm_client_log_part *parts;
 	uint8_t *scratch;
 	size_t scratch_size;
+	uint64_t *answer;
 };
 
 /**
@@ -270,8 +286,26 @@ int vfm_client_set_orphan(struct vfm_device *dev, enum vfm_orphan orphan, struct
 int vfm_client_log_map(struct vfm_client *c, struct vfm_client_mapping *m,
 		       struct vfm_err *err) VFM_MUST_CHECK;
 
-/** vfm_client_log_unmap() - it goes; what was written to it is reported none the less. */
-void vfm_client_log_unmap(struct vfm_client *c, struct vfm_client_mapping *m);
+/** vfm_client_log_in_parts() - whether a log runs of which we keep parts. */
+static inline bool vfm_client_log_in_parts(const struct vfm_client *c)
+{
+	return c->log.keeper == VFM_CLIENT_LOG_FEATURES || c->log.keeper == VFM_CLIENT_LOG_MESSAGES;
+}
+
+/**
+ * vfm_client_log_ask_unmap() - unmap at the server, and have it report in the same message
+ * @known: set: it did; else all that it could write to must be taken for dirty
+ *
+ * Return: what vfm_client_refused() knows, and the mapping is there, if that cannot be done.
+ */
+int vfm_client_log_ask_unmap(struct vfm_client *c, struct vfm_client_mapping *m, bool *known,
+			     struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
+ * vfm_client_log_unmap() - it goes; what was written to it is reported none the less
+ * @known: the server has told what it wrote
+ */
+void vfm_client_log_unmap(struct vfm_client *c, struct vfm_client_mapping *m, bool known);
 
 /** vfm_client_log_wrote() - we wrote there for the server. */
 void vfm_client_log_wrote(struct vfm_client_mapping *m, uint64_t iova, uint64_t len);
@@ -281,5 +315,28 @@ int vfm_client_start_log(struct vfm_device *dev, uint64_t *page_size,
 int vfm_client_report_log(struct vfm_device *dev, uint64_t iova, uint64_t size, uint64_t page_size,
 			  uint64_t *bitmap, struct vfm_err *err);
 int vfm_client_stop_log(struct vfm_device *dev, struct vfm_err *err);
+
+/** vfm_client_log_room() - so many bytes in log.scratch. */
+int vfm_client_log_room(struct vfm_client *c, size_t size, struct vfm_err *err) VFM_MUST_CHECK;
+
+/* ---- client_dirty.c -------------------------------------------------------- */
+
+/** vfm_client_dirty_switch() - START or STOP. */
+int vfm_client_dirty_switch(struct vfm_client *c, bool on, struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
+ * vfm_client_dirty_get() - the bitmap of a whole mapping, in pages of 4096 bytes, to log.answer
+ *
+ * -EPROTO: an answer that cannot be believed.
+ */
+int vfm_client_dirty_get(struct vfm_client *c, uint64_t iova, uint64_t size,
+			 struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
+ * vfm_client_dirty_unmap() - unmap, and the same
+ * @known: set: whether there is a bitmap to be believed; without one it is unmapped, too
+ */
+int vfm_client_dirty_unmap(struct vfm_client *c, uint64_t iova, uint64_t size, bool *known,
+			   struct vfm_err *err) VFM_MUST_CHECK;
 
 #endif

@@ -271,7 +271,7 @@ static int add_mapping(struct vfm_client *c, struct vfm_client_mapping *m, int f
 	if (!ret)
 		ret = send_map(c, m, fd, err);
 	if (ret && vfm_iova_map_remove(&c->mappings, m->iova, m->size, &data) == 0) {
-		vfm_client_log_unmap(c, m);
+		vfm_client_log_unmap(c, m, false);
 		free_mapping(m);
 	}
 	return ret;
@@ -294,13 +294,13 @@ int vfm_client_map_dma(struct vfm_device *dev, const struct vfm_dma_map *map, st
 	return ret;
 }
 
-static void forget(struct vfm_client *c, struct vfm_client_mapping *m)
+static void forget(struct vfm_client *c, struct vfm_client_mapping *m, bool known)
 {
 	void *data;
 
 	if (vfm_iova_map_remove(&c->mappings, m->iova, m->size, &data))
 		return;
-	vfm_client_log_unmap(c, m);
+	vfm_client_log_unmap(c, m, known);
 	free_mapping(m);
 }
 
@@ -322,10 +322,13 @@ static int send_unmap(struct vfm_client *c, uint32_t flags, uint64_t iova, uint6
 /* A server that refuses still has the memory, so it stays mapped here as well. */
 static int unmap(struct vfm_client *c, struct vfm_client_mapping *m, struct vfm_err *err)
 {
-	int ret = send_unmap(c, 0, m->iova, m->size, err);
+	bool known = false;
+	int ret = vfm_client_log_ask_unmap(c, m, &known, err);
 
+	if (vfm_client_refused(ret) && !c->dead)
+		ret = send_unmap(c, 0, m->iova, m->size, err);
 	if (!ret)
-		forget(c, m);
+		forget(c, m, known);
 	return ret;
 }
 
@@ -361,18 +364,21 @@ static int unmap_each(struct vfm_client *c, struct vfm_err *err)
 	return first;
 }
 
-/* One message takes all away, but it is not in the protocol's text: only some servers know it. */
+/*
+ * One message takes all away, but it is not in the protocol's text: only some servers
+ * know it. None does it and reports, as some do of a single range.
+ */
 int vfm_client_unmap_all(struct vfm_device *dev, struct vfm_err *err)
 {
 	struct vfm_client *c = vfm_client_of(dev);
 	int ret = vfm_client_alive(c, err);
 
-	if (!ret && !c->extension) {
+	if (!ret && (!c->extension || vfm_client_log_in_parts(c))) {
 		ret = unmap_each(c, err);
 	} else if (!ret) {
 		ret = send_unmap(c, VFM_VU_UNMAP_ALL, 0, 0, err);
 		while (!ret && c->mappings.count)
-			forget(c, c->mappings.entries[c->mappings.count - 1].data);
+			forget(c, c->mappings.entries[c->mappings.count - 1].data, false);
 	}
 	if (ret)
 		vfm_fail_prefix(err, "unmap everything");

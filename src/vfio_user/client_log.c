@@ -18,6 +18,11 @@
  * A server that goes by the text refuses what the other kind wants, if the mapping
  * leaves the ranges of the log or begins inside of one of its pages. So it is asked
  * again, for whole pages of the log within its ranges.
+ *
+ * One that has no such feature may know the messages of v1 (client_dirty.c). They know
+ * whole mappings in pages of 4 KiB and no ranges. Parts are kept then even where both
+ * sides have the extension, since it says nothing of these messages; what a server logs
+ * of our writes for it as well is marked twice, and no harm.
  */
 
 #include "vfio_user/client.h"
@@ -124,7 +129,7 @@ int vfm_client_log_map(struct vfm_client *c, struct vfm_client_mapping *m, struc
 {
 	struct vfm_client_log_part *p;
 
-	if (!c->log.running || c->extension)
+	if (!vfm_client_log_in_parts(c))
 		return 0;
 	if (m->size / PAGE / 8 > VFM_VU_MAX_BITMAP)
 		return vfm_fail(err, -E2BIG, "0x%" PRIx64 " bytes are too many for the log",
@@ -142,10 +147,10 @@ int vfm_client_log_map(struct vfm_client *c, struct vfm_client_mapping *m, struc
 }
 
 /*
- * The server drops its bits with the mapping, and may have written until the last
- * moment: what it could write to must be taken for dirty.
+ * A server that does not report with the unmapping drops its bits, and may have written
+ * until the last moment: what it could write to must be taken for dirty.
  */
-void vfm_client_log_unmap(struct vfm_client *c, struct vfm_client_mapping *m)
+void vfm_client_log_unmap(struct vfm_client *c, struct vfm_client_mapping *m, bool known)
 {
 	struct vfm_client_log_part *p = m->part;
 
@@ -153,7 +158,7 @@ void vfm_client_log_unmap(struct vfm_client *c, struct vfm_client_mapping *m)
 		return;
 	m->part = NULL;
 	p->live = false;
-	if (p->remote)
+	if (p->remote && !known)
 		vfm_bitmap_set_range(p->bits, 0, p->count);
 	if (vfm_bitmap_next_set(p->bits, p->count, 0) == p->count)
 		free_part(c, p);
@@ -174,7 +179,7 @@ void vfm_client_log_wrote(struct vfm_client_mapping *m, uint64_t iova, uint64_t 
 
 /* ---- asking ------------------------------------------------------------------------ */
 
-static int need_scratch(struct vfm_client *c, size_t size, struct vfm_err *err)
+int vfm_client_log_room(struct vfm_client *c, size_t size, struct vfm_err *err)
 {
 	uint8_t *scratch;
 
@@ -189,7 +194,7 @@ static int need_scratch(struct vfm_client *c, size_t size, struct vfm_err *err)
 }
 
 /*
- * The bitmap is in the scratch memory behind the fixed part, whole words. A reply
+ * The bitmap is behind the fixed part, whole words. A reply
  * without it, or with that of another question, is an error: to believe it would be
  * to lose pages.
  */
@@ -203,7 +208,7 @@ static int ask(struct vfm_client *c, uint64_t iova, uint64_t size, uint64_t page
 					.in_len = sizeof(in.bytes),
 					.out_room = room };
 	struct vfm_writer w = vfm_writer_of(in.bytes, sizeof(in.bytes));
-	int ret = need_scratch(c, room, err);
+	int ret = vfm_client_log_room(c, room, err);
 
 	if (ret)
 		return ret;
@@ -216,13 +221,14 @@ static int ask(struct vfm_client *c, uint64_t iova, uint64_t size, uint64_t page
 		return ret;
 	if (memcmp(in.bytes, c->log.scratch, sizeof(in.bytes)) != 0)
 		return vfm_fail(err, -EPROTO, "the server reports on another range");
+	c->log.answer = (uint64_t *)(void *)(c->log.scratch + REPORT_FIXED);
 	return 0;
 }
 
 /* Add what the answer holds. Bits behind the end of the range are not the server's to set. */
 static void add_answer(struct vfm_client *c, uint64_t *to, uint64_t bits)
 {
-	vfm_bitmap_move(to, 0, (uint64_t *)(c->log.scratch + REPORT_FIXED), 0, bits);
+	vfm_bitmap_move(to, 0, c->log.answer, 0, bits);
 }
 
 static int report_by_server(struct vfm_client *c, uint64_t iova, uint64_t size, uint64_t page_size,
@@ -258,7 +264,7 @@ static void mark_parts(struct vfm_client *c, uint64_t first, uint64_t last)
 /* The bits that were reported for a range, in pages of the log. */
 static void spread(struct vfm_client *c, uint64_t iova, uint64_t size)
 {
-	const uint64_t *bits = (const uint64_t *)(c->log.scratch + REPORT_FIXED);
+	const uint64_t *bits = c->log.answer;
 	uint64_t page_size = c->log.page_size;
 	uint64_t pages = size / page_size + (size % page_size != 0);
 	uint64_t i = vfm_bitmap_next_set(bits, pages, 0);
@@ -291,17 +297,36 @@ static int ask_by_ranges(struct vfm_client *c, const struct vfm_client_log_part 
 	return ret;
 }
 
+static bool has_whole_pages(const struct vfm_client_log_part *p)
+{
+	return (p->iova | p->size) % PAGE == 0;
+}
+
+static int refresh_by_message(struct vfm_client *c, struct vfm_client_log_part *p,
+			      struct vfm_err *err)
+{
+	int ret = vfm_client_dirty_get(c, p->iova, p->size, err);
+
+	if (!ret)
+		add_answer(c, p->bits, p->count);
+	return ret;
+}
+
+/* What cannot be asked for is dirty, always. */
 static int refresh(struct vfm_client *c, struct vfm_client_log_part *p, struct vfm_err *err)
 {
+	bool by_message = c->log.keeper == VFM_CLIENT_LOG_MESSAGES;
 	uint64_t page_size = c->log.page_size;
 	int ret;
 
 	if (!p->live || !p->remote)
 		return 0;
-	if (p->size < page_size) {
+	if (by_message ? !has_whole_pages(p) : p->size < page_size) {
 		vfm_bitmap_set_range(p->bits, 0, p->count);
 		return 0;
 	}
+	if (by_message)
+		return refresh_by_message(c, p, err);
 	ret = ask(c, p->iova, p->size, page_size, err);
 	if (vfm_client_refused(ret) && !c->dead)
 		return ask_by_ranges(c, p, err);
@@ -312,6 +337,20 @@ static int refresh(struct vfm_client *c, struct vfm_client_log_part *p, struct v
 	else
 		spread(c, p->iova, p->size);
 	return 0;
+}
+
+int vfm_client_log_ask_unmap(struct vfm_client *c, struct vfm_client_mapping *m, bool *known,
+			     struct vfm_err *err)
+{
+	struct vfm_client_log_part *p = m->part;
+	int ret;
+
+	if (c->log.keeper != VFM_CLIENT_LOG_MESSAGES || !p || !p->remote || !has_whole_pages(p))
+		return -ENOTTY;
+	ret = vfm_client_dirty_unmap(c, p->iova, p->size, known, err);
+	if (!ret && *known)
+		add_answer(c, p->bits, p->count);
+	return ret == -ENOMEM ? -ENOTTY : ret;
 }
 
 /* ---- telling ------------------------------------------------------------------------ */
@@ -384,10 +423,10 @@ int vfm_client_report_log(struct vfm_device *dev, uint64_t iova, uint64_t size, 
 
 	if (ret)
 		return ret;
-	if (c->extension)
-		ret = report_by_server(c, iova, size, page_size, bitmap, err);
-	else if (c->log.running)
+	if (vfm_client_log_in_parts(c))
 		ret = report_by_parts(c, iova, size, page_size, bitmap, err);
+	else if (c->extension)
+		ret = report_by_server(c, iova, size, page_size, bitmap, err);
 	else
 		ret = vfm_fail(err, -EINVAL, "no log is running");
 	if (ret)
@@ -403,15 +442,6 @@ static bool server_logs(struct vfm_client *c)
 						 VFM_FEATURE_PROBE };
 
 	return vfm_client_feature(c, &f, NULL) == 0;
-}
-
-/* A refusal may mean "not now" or "never": where it does not say so itself, ask. */
-static int explain_start(struct vfm_client *c, int code, struct vfm_err *err)
-{
-	if (!c->dead && !c->extension && vfm_client_refused(code) && !server_logs(c))
-		code = c->dead ? code : vfm_fail(err, -ENOTTY, "the server keeps no dirty log");
-	vfm_fail_prefix(err, "start the log");
-	return code;
 }
 
 static int send_start(struct vfm_client *c, uint64_t *page_size, const struct vfm_range *ranges,
@@ -456,37 +486,94 @@ static int begin_parts(struct vfm_client *c, struct vfm_err *err)
 	return ret;
 }
 
-/* The parts are there before the server starts, since what it writes by us counts at once. */
-int vfm_client_start_log(struct vfm_device *dev, uint64_t *page_size,
-			 const struct vfm_range *ranges, size_t nr_ranges, struct vfm_err *err)
+static void end_log(struct vfm_client *c)
 {
-	struct vfm_client *c = vfm_client_of(dev);
-	uint64_t chosen = c->extension ? *page_size : VFM_MAX(*page_size, PAGE);
-	int ret = vfm_client_alive(c, err);
+	c->log.keeper = VFM_CLIENT_LOG_NONE;
+	free_parts(c);
+}
 
-	if (ret)
-		return ret;
-	if (c->log.running && !c->extension)
-		return vfm_fail(err, -EINVAL, "start the log: it is running");
-	c->log.running = !c->extension;
-	ret = begin_parts(c, err);
-	if (!ret)
-		ret = send_start(c, &chosen, ranges, nr_ranges, err);
-	if (!ret && (!vfm_is_power_of_2(chosen) || (chosen < PAGE && !c->extension))) {
+static int check_chosen(struct vfm_client *c, uint64_t chosen, struct vfm_err *err)
+{
+	int ret = 0;
+
+	if (!vfm_is_power_of_2(chosen) || (chosen < PAGE && !c->extension)) {
 		ret = vfm_fail(err, -EPROTO, "the server logs pages of %" PRIu64 " bytes", chosen);
 		if (send_stop(c, NULL))
 			ret = -EPROTO;
 	}
+	return ret;
+}
+
+/* The parts are there before the server starts, since what it writes by us counts at once. */
+static int start_by_features(struct vfm_client *c, uint64_t *page_size,
+			     const struct vfm_range *ranges, size_t nr_ranges, struct vfm_err *err)
+{
+	enum vfm_client_log_keeper before = c->log.keeper;
+	uint64_t chosen = c->extension ? *page_size : VFM_MAX(*page_size, PAGE);
+	int ret;
+
+	c->log.keeper = c->extension ? VFM_CLIENT_LOG_SERVER : VFM_CLIENT_LOG_FEATURES;
+	ret = begin_parts(c, err);
+	if (!ret)
+		ret = send_start(c, &chosen, ranges, nr_ranges, err);
+	if (!ret)
+		ret = check_chosen(c, chosen, err);
 	if (ret) {
-		c->log.running = false;
-		free_parts(c);
-		return explain_start(c, ret, err);
+		end_log(c);
+		c->log.keeper = before;
+		return ret;
 	}
 	c->log.page_size = chosen;
 	c->log.nr_ranges = nr_ranges;
 	memcpy(c->log.ranges, ranges, nr_ranges * sizeof(*ranges));
 	*page_size = chosen;
 	return 0;
+}
+
+static int start_by_messages(struct vfm_client *c, uint64_t *page_size, struct vfm_err *err)
+{
+	int ret;
+
+	c->log.keeper = VFM_CLIENT_LOG_MESSAGES;
+	ret = begin_parts(c, err);
+	if (!ret)
+		ret = vfm_client_dirty_switch(c, true, err);
+	if (ret) {
+		end_log(c);
+		return ret;
+	}
+	c->log.page_size = PAGE;
+	*page_size = PAGE;
+	return 0;
+}
+
+/* A refusal may mean "not now" or "never": where it does not say so itself, ask. */
+static bool never_logs(struct vfm_client *c, int code)
+{
+	if (c->dead)
+		return false;
+	return c->extension ? code == -ENOTTY : vfm_client_refused(code) && !server_logs(c);
+}
+
+int vfm_client_start_log(struct vfm_device *dev, uint64_t *page_size,
+			 const struct vfm_range *ranges, size_t nr_ranges, struct vfm_err *err)
+{
+	struct vfm_client *c = vfm_client_of(dev);
+	int ret = vfm_client_alive(c, err);
+
+	if (ret)
+		return ret;
+	if (vfm_client_log_in_parts(c))
+		return vfm_fail(err, -EINVAL, "start the log: it is running");
+	ret = start_by_features(c, page_size, ranges, nr_ranges, err);
+	if (ret && never_logs(c, ret)) {
+		ret = start_by_messages(c, page_size, err);
+		if (vfm_client_refused(ret) && !c->dead)
+			ret = vfm_fail(err, -ENOTTY, "the server keeps no dirty log");
+	}
+	if (ret)
+		vfm_fail_prefix(err, "start the log");
+	return ret;
 }
 
 int vfm_client_stop_log(struct vfm_device *dev, struct vfm_err *err)
@@ -496,14 +583,16 @@ int vfm_client_stop_log(struct vfm_device *dev, struct vfm_err *err)
 
 	if (ret)
 		return ret;
-	if (!c->log.running && !c->extension)
+	if (c->log.keeper == VFM_CLIENT_LOG_NONE && !c->extension)
 		return vfm_fail(err, -EINVAL, "stop the log: none is running");
-	ret = send_stop(c, err);
+	if (c->log.keeper == VFM_CLIENT_LOG_MESSAGES)
+		ret = vfm_client_dirty_switch(c, false, err);
+	else
+		ret = send_stop(c, err);
 	if (ret) {
 		vfm_fail_prefix(err, "stop the log");
 		return ret;
 	}
-	c->log.running = false;
-	free_parts(c);
+	end_log(c);
 	return 0;
 }

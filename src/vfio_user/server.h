@@ -14,6 +14,7 @@
  *   server_dma.c       mappings, and DMA by messages
  *   server_feature.c   DEVICE_FEATURE: the table of features
  *   server_log.c       the features of the dirty log
+ *   server_dirty.c     the dirty pages of v1: the same log by other messages
  *   server_data.c      the data session
  *
  * A handler gets a request whose fixed part is known to be there, and returns 0 or a
@@ -48,6 +49,13 @@
 
 struct vfm_srv_pending;
 
+/* The dirty pages of v1, see server_dirty.c: @ranges, sorted, are those in the device's log. */
+struct vfm_srv_dirty {
+	bool on;
+	size_t nr_ranges;
+	struct vfm_range ranges[VFM_MAX_LOG_RANGES];
+};
+
 /* The client that is served. It is part of the server, so that there is never a second. */
 struct vfm_srv_client {
 	struct vfm_vu_conn *conn; /* NULL: there is none */
@@ -57,7 +65,7 @@ struct vfm_srv_client {
 	unsigned int max_fds; /* descriptors in one message that we send */
 	size_t max_maps;
 	struct vfm_iova_map maps; /* what it has mapped */
-	bool logging;		  /* it has started the dirty log */
+	bool logging;		  /* it has started the device's log, by v1 or v2 */
 	enum vfm_orphan orphan;	  /* its last will, as far as it knows */
 	enum vfm_orphan told;	  /* the same, before the answer has gone */
 	unsigned int refusals;	  /* that were logged */
@@ -70,6 +78,7 @@ struct vfm_srv_client {
 	struct vfm_srv_pending *pending, **pending_end;
 	unsigned int nr_pending;
 	size_t pending_bytes;
+	struct vfm_srv_dirty dirty;
 };
 
 struct vfm_server {
@@ -175,6 +184,7 @@ int vfm_srv_region_write_multi(struct vfm_srv_request *rq);
 int vfm_srv_reset(struct vfm_srv_request *rq);
 int vfm_srv_dma_map(struct vfm_srv_request *rq);
 int vfm_srv_dma_unmap(struct vfm_srv_request *rq);
+int vfm_srv_dirty_pages(struct vfm_srv_request *rq);
 int vfm_srv_feature(struct vfm_srv_request *rq);
 int vfm_srv_data_read(struct vfm_srv_request *rq);
 int vfm_srv_data_write(struct vfm_srv_request *rq);
@@ -191,6 +201,29 @@ void vfm_srv_irqs_off(struct vfm_server *server);
 bool vfm_srv_next_pending(struct vfm_srv_client *client, struct vfm_srv_pending **pending,
 			  struct vfm_vu_msg **msg);
 void vfm_srv_free_pending(struct vfm_srv_pending *pending);
+
+/** vfm_srv_shows_v1() - whether clients see protocol v1. */
+static inline bool vfm_srv_shows_v1(const struct vfm_server *server)
+{
+	return server->opts.face != VFM_FACE_V2;
+}
+
+/** vfm_srv_unmap_one() - a range that was mapped, exactly. */
+int vfm_srv_unmap_one(struct vfm_srv_request *rq, uint64_t iova, uint64_t size);
+
+/**
+ * vfm_srv_dirty_unmap() - DMA_UNMAP that wants to know what was written
+ * @flags, @iova, @size: of the request, read already
+ */
+int vfm_srv_dirty_unmap(struct vfm_srv_request *rq, uint32_t argsz, uint32_t flags, uint64_t iova,
+			uint64_t size);
+
+/**
+ * vfm_srv_log_mapped() - start the device's log over all that is mapped
+ * @ranges: room for VFM_MAX_LOG_RANGES; those that are logged now, sorted
+ */
+int vfm_srv_log_mapped(struct vfm_srv_request *rq, uint64_t *page_size, struct vfm_range *ranges,
+		       size_t *nr_ranges);
 
 /* The features of the dirty log; @payload is what follows the fixed part of the request. */
 int vfm_srv_log_probe(struct vfm_srv_request *rq);

@@ -57,6 +57,7 @@ static const struct command commands[VFM_VU_NR_COMMANDS] = {
 	[VFM_VU_REGION_READ] = { VFM_VU_REGION_ACCESS_SIZE, vfm_srv_region_read },
 	[VFM_VU_REGION_WRITE] = { VFM_VU_REGION_ACCESS_SIZE, vfm_srv_region_write },
 	[VFM_VU_DEVICE_RESET] = { 0, vfm_srv_reset },
+	[VFM_VU_DIRTY_PAGES] = { 0, vfm_srv_dirty_pages },
 	[VFM_VU_REGION_WRITE_MULTI] = { sizeof(uint64_t), vfm_srv_region_write_multi },
 	[VFM_VU_DEVICE_FEATURE] = { VFM_VU_FEATURE_SIZE, vfm_srv_feature },
 	[VFM_VU_MIG_DATA_READ] = { VFM_VU_MIG_DATA_SIZE, vfm_srv_data_read },

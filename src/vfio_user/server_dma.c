@@ -275,7 +275,7 @@ static int unmap_all(struct vfm_srv_request *rq, uint64_t iova, uint64_t size)
 	return ret;
 }
 
-static int unmap_one(struct vfm_srv_request *rq, uint64_t iova, uint64_t size)
+int vfm_srv_unmap_one(struct vfm_srv_request *rq, uint64_t iova, uint64_t size)
 {
 	struct vfm_iova_map *maps = &rq->client->maps;
 	const struct vfm_iova_entry *e = vfm_iova_map_find(maps, iova);
@@ -299,12 +299,11 @@ int vfm_srv_dma_unmap(struct vfm_srv_request *rq)
 	uint64_t size = vfm_read_he64(&rq->in);
 	int ret;
 
-	(void)argsz; /* the answer is what was asked */
 	if (flags & VFM_VU_UNMAP_GET_BITMAP)
-		return vfm_fail(&rq->err, -ENOTTY, "unmap: no bitmap of the first protocol here");
+		return vfm_srv_dirty_unmap(rq, argsz, flags, iova, size);
 	if (flags & ~VFM_VU_UNMAP_ALL)
 		return vfm_fail(&rq->err, -EINVAL, "unmap: flags 0x%" PRIx32, flags);
-	ret = flags ? unmap_all(rq, iova, size) : unmap_one(rq, iova, size);
+	ret = flags ? unmap_all(rq, iova, size) : vfm_srv_unmap_one(rq, iova, size);
 	if (!ret)
 		memcpy(vfm_srv_reply(rq, VFM_VU_DMA_UNMAP_SIZE), rq->msg->payload,
 		       VFM_VU_DMA_UNMAP_SIZE);

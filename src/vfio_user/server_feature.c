@@ -35,6 +35,7 @@
 struct feature {
 	uint16_t index;
 	bool extension; /* exists only for clients with the extension */
+	bool v2;	/* is of protocol v2, and not shown with the face of v1 alone */
 	uint32_t get_size, set_size;
 	uint32_t get_takes; /* bytes that a GET brings */
 	int (*probe)(struct vfm_srv_request *rq);
@@ -245,13 +246,16 @@ static const struct feature features[] = {
 	  .get = get_state,
 	  .set = set_state },
 	{ .index = VFM_FEATURE_DMA_LOGGING_START,
+	  .v2 = true,
 	  .set_size = LOG_START_SIZE,
 	  .probe = vfm_srv_log_probe,
 	  .set = vfm_srv_log_start },
 	{ .index = VFM_FEATURE_DMA_LOGGING_STOP,
+	  .v2 = true,
 	  .probe = vfm_srv_log_probe,
 	  .set = vfm_srv_log_stop },
 	{ .index = VFM_FEATURE_DMA_LOGGING_REPORT,
+	  .v2 = true,
 	  .get_size = LOG_REPORT_SIZE,
 	  .get_takes = LOG_REPORT_SIZE,
 	  .probe = vfm_srv_log_probe,
@@ -278,10 +282,13 @@ static const struct feature features[] = {
 	  .get = get_compat },
 };
 
-static const struct feature *find_feature(const struct vfm_srv_client *client, uint32_t index)
+static const struct feature *find_feature(const struct vfm_srv_request *rq, uint32_t index)
 {
+	bool v2 = rq->server->opts.face != VFM_FACE_V1;
+
 	for (size_t i = 0; i < VFM_ARRAY_SIZE(features); i++)
-		if (features[i].index == index && (client->extension || !features[i].extension))
+		if (features[i].index == index &&
+		    (rq->client->extension || !features[i].extension) && (v2 || !features[i].v2))
 			return &features[i];
 	return NULL;
 }
@@ -330,7 +337,7 @@ int vfm_srv_feature(struct vfm_srv_request *rq)
 		return vfm_fail(&rq->err, -EINVAL,
 				"feature: argsz %" PRIu32 ", flags 0x%" PRIx32 " make no sense",
 				argsz, flags);
-	f = find_feature(rq->client, flags & VFM_FEATURE_MASK);
+	f = find_feature(rq, flags & VFM_FEATURE_MASK);
 	if (!f)
 		return vfm_fail(&rq->err, -ENOTTY, "there is no feature %" PRIu32,
 				flags & VFM_FEATURE_MASK);

@@ -4,6 +4,8 @@
 /*
  * The dirty log: START with its ranges in the message, STOP, and REPORT, whose bitmap the device
  * writes straight into the reply. START without ranges means all that is mapped now.
+ *
+ * A device has one log: while the client uses it by the messages of v1, these features refuse.
  */
 
 #include "vfio_user/server.h"
@@ -85,25 +87,43 @@ static int join_closest(struct vfm_range *ranges, size_t *nr)
 	return 0;
 }
 
-static int start_all(struct vfm_srv_request *rq, uint64_t *page_size)
+int vfm_srv_log_mapped(struct vfm_srv_request *rq, uint64_t *page_size, struct vfm_range *ranges,
+		       size_t *nr_ranges)
 {
 	const struct vfm_iova_map *maps = &rq->client->maps;
-	vfm_auto_free struct vfm_range *ranges = calloc(maps->count + 1, sizeof(*ranges));
+	vfm_auto_free struct vfm_range *all = calloc(maps->count + 1, sizeof(*all));
 	size_t nr = maps->count;
 
-	if (!ranges)
+	if (!all)
 		return -ENOMEM;
 	if (!vfm_is_power_of_2(*page_size))
 		return vfm_fail(&rq->err, -EINVAL, "log pages of %" PRIu64 " bytes", *page_size);
 	for (size_t i = 0; i < nr; i++)
-		ranges[i] = widen(&maps->entries[i], *page_size);
-	nr = join(ranges, nr, 0);
-	if (nr > VFM_MAX_LOG_RANGES && join_closest(ranges, &nr))
+		all[i] = widen(&maps->entries[i], *page_size);
+	nr = join(all, nr, 0);
+	if (nr > VFM_MAX_LOG_RANGES && join_closest(all, &nr))
 		return -ENOMEM;
+	memcpy(ranges, all, nr * sizeof(*ranges));
+	*nr_ranges = nr;
 	return vfm_device_start_log(rq->dev, page_size, ranges, nr, &rq->err);
 }
 
 /* ---- the features ------------------------------------------------------------ */
+
+static int check_v1(struct vfm_srv_request *rq)
+{
+	if (rq->client->dirty.on)
+		return vfm_fail(&rq->err, -EINVAL, "log: the one of protocol v1 is on");
+	return 0;
+}
+
+static int start_all(struct vfm_srv_request *rq, uint64_t *page_size)
+{
+	struct vfm_range ranges[VFM_MAX_LOG_RANGES];
+	size_t nr;
+
+	return vfm_srv_log_mapped(rq, page_size, ranges, &nr);
+}
 
 static int start_some(struct vfm_srv_request *rq, uint64_t *page_size, uint32_t nr)
 {
@@ -131,6 +151,9 @@ int vfm_srv_log_start(struct vfm_srv_request *rq)
 	if (rq->in.left != (size_t)nr * RANGE_SIZE)
 		return vfm_fail(&rq->err, -EINVAL, "log %" PRIu32 " ranges in %zu bytes", nr,
 				rq->in.left);
+	ret = check_v1(rq);
+	if (ret)
+		return ret;
 	out = vfm_srv_reply(rq, len);
 	if (!out)
 		return -ENOMEM;
@@ -146,8 +169,10 @@ int vfm_srv_log_start(struct vfm_srv_request *rq)
 
 int vfm_srv_log_stop(struct vfm_srv_request *rq)
 {
-	int ret = vfm_device_stop_log(rq->dev, &rq->err);
+	int ret = check_v1(rq);
 
+	if (!ret)
+		ret = vfm_device_stop_log(rq->dev, &rq->err);
 	if (ret)
 		return ret;
 	rq->client->logging = false;
@@ -185,7 +210,9 @@ int vfm_srv_log_report(struct vfm_srv_request *rq, uint32_t argsz)
 	range.iova = vfm_read_he64(&rq->in);
 	range.size = vfm_read_he64(&rq->in);
 	page_size = vfm_read_he64(&rq->in);
-	ret = bitmap_size(rq, &range, page_size, argsz, &bytes);
+	ret = check_v1(rq);
+	if (!ret)
+		ret = bitmap_size(rq, &range, page_size, argsz, &bytes);
 	if (ret)
 		return ret;
 	len = (uint32_t)(REPORT_FIXED + bytes);

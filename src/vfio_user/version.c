@@ -7,7 +7,8 @@
  *
  * Real peers say less than the protocol allows, and some refuse a reply that is
  * longer than their request. So only the two values that every peer names are
- * always written, and others when they differ from what silence means.
+ * always written, and others when they differ from what silence means. What nobody
+ * depends on may be wrong: it is as if it were absent.
  */
 
 #include "vfio_user/vfio_user.h"
@@ -34,18 +35,20 @@ struct key {
 	enum kind kind;
 	json_int_t min, max;
 	size_t offset, width;
+	bool lenient; /* what is wrong with it is as if it were absent */
 };
 
 #define FIELD(f) offsetof(struct vfm_vu_caps, f), sizeof(((struct vfm_vu_caps *)NULL)->f)
 
 static const struct key keys[] = {
-	{ NULL, "max_msg_fds", KIND_NUMBER, 0, MOST_FDS, FIELD(max_fds) },
-	{ NULL, "max_data_xfer_size", KIND_NUMBER, LEAST_XFER, INT64_MAX, FIELD(max_xfer) },
-	{ NULL, "max_dma_maps", KIND_NUMBER, 0, UINT32_MAX, FIELD(max_dma_maps) },
-	{ NULL, "pgsizes", KIND_NUMBER, 1, INT64_MAX, FIELD(pgsizes) },
-	{ NULL, "write_multiple", KIND_BOOL, 0, 1, FIELD(write_multiple) },
-	{ "twin_socket", "supported", KIND_BOOL, 0, 1, FIELD(twin_socket) },
-	{ "vfmig", "version", KIND_NUMBER, 0, UINT32_MAX, FIELD(extension) },
+	{ NULL, "max_msg_fds", KIND_NUMBER, 0, MOST_FDS, FIELD(max_fds), false },
+	{ NULL, "max_data_xfer_size", KIND_NUMBER, LEAST_XFER, INT64_MAX, FIELD(max_xfer), false },
+	{ NULL, "max_dma_maps", KIND_NUMBER, 0, UINT32_MAX, FIELD(max_dma_maps), false },
+	{ NULL, "pgsizes", KIND_NUMBER, 1, INT64_MAX, FIELD(pgsizes), false },
+	{ NULL, "write_multiple", KIND_BOOL, 0, 1, FIELD(write_multiple), false },
+	{ "twin_socket", "supported", KIND_BOOL, 0, 1, FIELD(twin_socket), false },
+	{ "migration", "pgsize", KIND_NUMBER, 1, INT64_MAX, FIELD(v1_pgsize), true },
+	{ "vfmig", "version", KIND_NUMBER, 0, UINT32_MAX, FIELD(extension), false },
 };
 
 void vfm_vu_caps_defaults(struct vfm_vu_caps *caps)
@@ -117,7 +120,7 @@ static int parse_root(struct vfm_vu_caps *caps, const json_t *root, struct vfm_e
 	for (i = 0; i < VFM_ARRAY_SIZE(keys); i++) {
 		int ret = parse_key(caps, &keys[i], capabilities, err);
 
-		if (ret)
+		if (ret && !keys[i].lenient)
 			return ret;
 	}
 	return 0;

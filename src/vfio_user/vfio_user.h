@@ -47,6 +47,7 @@ struct vfm_vu_caps {
 	uint64_t pgsizes;
 	bool write_multiple;
 	bool twin_socket;   /* asked for; we never do */
+	uint64_t v1_pgsize; /* pages of the dirty log of protocol v1; 0: that is not spoken */
 	uint32_t extension; /* version of the vfmig extension, 0: none */
 };
 

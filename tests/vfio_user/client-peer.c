@@ -865,6 +865,8 @@ static int handle(struct peer *p, struct peer_msg *req, struct peer_msg *reply)
 		return do_region_write(p, req, reply);
 	case VFM_VU_DEVICE_RESET:
 		return do_reset(p, req);
+	case VFM_VU_DIRTY_PAGES:
+		return p->opts.libvfio ? EINVAL : ENOTTY;
 	case VFM_VU_DEVICE_FEATURE:
 		return do_feature(p, req, reply);
 	case VFM_VU_MIG_DATA_READ:
