@@ -44,8 +44,8 @@ struct bench_row {
 	void (*teardown)(void *ctx);
 };
 
-extern const struct bench_row bench_vfio_user_rows[], bench_migrate_rows[];
-extern const size_t bench_nr_vfio_user_rows, bench_nr_migrate_rows;
+extern const struct bench_row bench_vfio_user_rows[], bench_v1_rows[], bench_migrate_rows[];
+extern const size_t bench_nr_vfio_user_rows, bench_nr_v1_rows, bench_nr_migrate_rows;
 
 /** Bytes of state that are moved in a round, and of one message. */
 #define BENCH_STATE_BYTES (UINT64_C(128) << 20)
@@ -74,15 +74,27 @@ pid_t bench_child(int *socket, bool tcp, void (*body)(int socket, void *user), v
 /** bench_reap() - close our end and wait for the child. */
 void bench_reap(pid_t child, int socket);
 
-/** bench_serve() - a child that serves @uri over vfio-user; returns a client of it. */
-struct vfm_device *bench_serve(const char *uri, pid_t *child);
+/**
+ * struct bench_served - what a child serves over vfio-user
+ * @uri, @driver, @socket: one of them, the last for what is at its other end; none: a
+ *	device that costs nothing
+ * @face, @section, @section_size: as of the server
+ */
+struct bench_served {
+	const char *uri;
+	const struct vfm_driver *driver;
+	int socket;
+	enum vfm_face face;
+	enum vfm_section section;
+	uint64_t section_size;
+};
 
-/** bench_serve_null() - the same with a device that costs nothing. */
-struct vfm_device *bench_serve_null(pid_t *child);
+/** bench_serve() - a child that serves it; returns a client of that. */
+struct vfm_device *bench_serve(const struct bench_served *what, pid_t *child);
+
+/** bench_serve_socket() - the same, without a client. */
+int bench_serve_socket(const struct bench_served *what, pid_t *child);
 int bench_null_device(struct vfm_device **out, struct vfm_err *err);
-
-/** bench_serve_driver() - the same with a device of ours. */
-struct vfm_device *bench_serve_driver(const struct vfm_driver *driver, pid_t *child);
 
 /** bench_dirty_driver - writing to its region makes all that is logged dirty. */
 extern const struct vfm_driver bench_dirty_driver;

@@ -21,6 +21,7 @@
 
 #include "base/io.h"
 #include "base/util.h"
+#include "region/region.h"
 #include "vfio_user/vfio_user.h"
 
 double bench_seconds(void)
@@ -96,14 +97,24 @@ void bench_reap(pid_t child, int socket)
 		bench_die("wait: %s", strerror(errno));
 }
 
-/* One of the two, or neither: a device that costs nothing. */
-struct served {
-	const char *uri;
-	const struct vfm_driver *driver;
-};
-
-static int open_served(struct vfm_device **dev, const struct served *what, struct vfm_err *err)
+/* As vfm_open() does it for a path: a device over a connection, whatever protocol it has. */
+static int open_client(struct vfm_device **dev, int socket, struct vfm_err *err)
 {
+	struct vfm_device *client;
+	uint64_t migration;
+	int ret = vfm_client_open_fd(&client, socket, NULL, err);
+
+	*dev = client;
+	if (!ret && vfm_device_get_migration(client, &migration, NULL) == -ENOTTY)
+		ret = vfm_back_open(dev, client, err);
+	return ret;
+}
+
+static int open_served(struct vfm_device **dev, const struct bench_served *what,
+		       struct vfm_err *err)
+{
+	if (what->socket)
+		return open_client(dev, what->socket, err);
 	if (what->driver)
 		return vfm_device_from_driver(dev, what->driver, NULL, err);
 	return what->uri ? vfm_open(dev, what->uri, err) : bench_null_device(dev, err);
@@ -111,8 +122,9 @@ static int open_served(struct vfm_device **dev, const struct served *what, struc
 
 static void serve(int socket, void *user)
 {
-	const struct served *what = user;
-	struct vfm_server_opts opts = VFM_SERVER_OPTS();
+	const struct bench_served *what = user;
+	struct vfm_server_opts opts = VFM_SERVER_OPTS(.face = what->face, .section = what->section,
+						      .section_size = what->section_size);
 	struct vfm_server *server;
 	struct vfm_device *dev;
 	struct vfm_err err;
@@ -126,36 +138,25 @@ static void serve(int socket, void *user)
 	vfm_device_close(dev);
 }
 
-static struct vfm_device *serve_it(struct served *what, pid_t *child)
+struct vfm_device *bench_serve(const struct bench_served *what, pid_t *child)
 {
+	struct bench_served copy = *what;
 	struct vfm_device *dev;
 	struct vfm_err err;
 	int socket;
 
-	*child = bench_child(&socket, false, serve, what);
-	bench_ok(vfm_client_open_fd(&dev, socket, NULL, &err), &err);
+	*child = bench_child(&socket, false, serve, &copy);
+	bench_ok(open_client(&dev, socket, &err), &err);
 	return dev;
 }
 
-struct vfm_device *bench_serve(const char *uri, pid_t *child)
+int bench_serve_socket(const struct bench_served *what, pid_t *child)
 {
-	struct served what = { .uri = uri };
+	struct bench_served copy = *what;
+	int socket;
 
-	return serve_it(&what, child);
-}
-
-struct vfm_device *bench_serve_null(pid_t *child)
-{
-	struct served what = { 0 };
-
-	return serve_it(&what, child);
-}
-
-struct vfm_device *bench_serve_driver(const struct vfm_driver *driver, pid_t *child)
-{
-	struct served what = { .driver = driver };
-
-	return serve_it(&what, child);
+	*child = bench_child(&socket, false, serve, &copy);
+	return socket;
 }
 
 /* ---- limits -------------------------------------------------------------------- */

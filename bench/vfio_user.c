@@ -36,7 +36,7 @@ static struct ctx *serve(const char *uri)
 {
 	struct ctx *ctx = calloc(1, sizeof(*ctx));
 
-	ctx->dev = bench_serve(uri, &ctx->child);
+	ctx->dev = bench_serve(&(struct bench_served){ .uri = uri }, &ctx->child);
 	ctx->memfd = -1;
 	return ctx;
 }
@@ -144,7 +144,7 @@ static void *null_device(void)
 {
 	struct ctx *ctx = calloc(1, sizeof(*ctx));
 
-	ctx->dev = bench_serve_null(&ctx->child);
+	ctx->dev = bench_serve(&(struct bench_served){ 0 }, &ctx->child);
 	ctx->memfd = -1;
 	return ctx;
 }
@@ -278,7 +278,8 @@ static void *dirty_device(void)
 {
 	struct ctx *ctx = calloc(1, sizeof(*ctx));
 
-	ctx->dev = bench_serve_driver(&bench_dirty_driver, &ctx->child);
+	ctx->dev =
+		bench_serve(&(struct bench_served){ .driver = &bench_dirty_driver }, &ctx->child);
 	ctx->memfd = -1;
 	return start_log(ctx);
 }

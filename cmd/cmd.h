@@ -78,6 +78,11 @@ enum cmd_option_id {
 	CMD_OPT_DIRTY,
 	CMD_OPT_DMA_RATE,
 	CMD_OPT_KEEP,
+	CMD_OPT_FACE,
+	CMD_OPT_DATA,
+	CMD_OPT_DATA_SIZE,
+	CMD_OPT_PROTOCOL,
+	CMD_OPT_BRIDGE,
 	CMD_NR_OPTIONS,
 };
 #define CMD_BIT(id) (UINT64_C(1) << CMD_OPT_##id)
@@ -94,6 +99,11 @@ struct cmd_memory_list {
 	struct cmd_memory list[VFM_MEMORY_MAX_RANGES];
 };
 
+/* Values of options that are one of several words. */
+enum cmd_protocol { CMD_PROTOCOL_V2, CMD_PROTOCOL_V1, CMD_PROTOCOL_V2_V1, CMD_PROTOCOL_V1_V2 };
+#define CMD_BRIDGE_SOURCE 1u
+#define CMD_BRIDGE_DESTINATION 2u
+
 /** struct cmd_args - a command line, understood */
 struct cmd_args {
 	const struct cmd_verb *verb;
@@ -103,6 +113,8 @@ struct cmd_args {
 	bool json, quiet, records, once, no_extension, insecure, keep;
 	uint64_t ready_fd, compress, max_downtime_ms, max_rounds, timeout_s;
 	uint64_t state, demo_memory, dirty, dma_rate;
+	uint64_t face, section, section_size; /* enum vfm_face, enum vfm_section */
+	uint64_t protocol, bridge;	      /* enum cmd_protocol, CMD_BRIDGE_*s */
 	struct cmd_memory_list memory, to_memory;
 };
 

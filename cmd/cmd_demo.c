@@ -182,22 +182,30 @@ static int prove(struct demo *d, struct vfm_err *err)
 
 /* ---- the order of things ------------------------------------------------------------- */
 
+/* Another seed for each, so that what is right at the destination must have come there. */
+static void describe_end(struct demo_end *end, const struct cmd_args *args, unsigned int seed,
+			 bool v1, bool bridged)
+{
+	end->server = (struct demo_server){ .name = end->name, .v1 = v1, .args = args };
+	end->bridge = (struct demo_server){ .name = end->bridge_name, .v1 = !v1, .args = args };
+	end->bridged = bridged;
+	snprintf(end->server.uri, sizeof(end->server.uri),
+		 "sim:dma,state=%" PRIu64 ",dirty=%" PRIu64 ",seed=%u", args->state, args->dirty,
+		 seed);
+}
+
 static int prepare(struct demo *d, struct vfm_err *err)
 {
-	struct demo_end *ends[] = { &d->src, &d->dst };
+	uint64_t p = d->args->protocol, b = d->args->bridge;
 	int ret = demo_folder_new(d->folder, sizeof(d->folder), err);
 
-	for (size_t i = 0; i < VFM_ARRAY_SIZE(ends) && !ret; i++) {
-		/* another seed, so that what is right at the destination must have come there */
-		snprintf(ends[i]->uri, sizeof(ends[i]->uri),
-			 "sim:dma,state=%" PRIu64 ",dirty=%" PRIu64 ",seed=%zu", d->args->state,
-			 d->args->dirty, i + 1);
-		ret = demo_server_start(&ends[i]->server, d->folder, ends[i]->name, ends[i]->uri,
-					d->run.signal_fd, err);
-		if (!ret)
-			ret = demo_end_open(ends[i], err);
-	}
-	return ret;
+	describe_end(&d->src, d->args, 1, p == CMD_PROTOCOL_V1 || p == CMD_PROTOCOL_V1_V2,
+		     b & CMD_BRIDGE_SOURCE);
+	describe_end(&d->dst, d->args, 2, p == CMD_PROTOCOL_V1 || p == CMD_PROTOCOL_V2_V1,
+		     b & CMD_BRIDGE_DESTINATION);
+	if (!ret)
+		ret = demo_end_open(&d->src, d->folder, d->run.signal_fd, err);
+	return ret ? ret : demo_end_open(&d->dst, d->folder, d->run.signal_fd, err);
 }
 
 static int run_demo(struct demo *d, struct vfm_err *err)
@@ -229,24 +237,27 @@ static void remove_folder(const struct demo *d)
 		cmd_warn("demo", d->folder);
 		return;
 	}
-	unlink(d->src.server.socket);
-	unlink(d->src.server.log);
-	unlink(d->dst.server.socket);
-	unlink(d->dst.server.log);
+	demo_server_remove(&d->src.server);
+	demo_server_remove(&d->src.bridge);
+	demo_server_remove(&d->dst.server);
+	demo_server_remove(&d->dst.bridge);
 	rmdir(d->folder);
 }
 
 /* A server that ends badly is a failure of a demo that went well until then. */
 static int clean_up(struct demo *d, int ret, struct vfm_err *err)
 {
-	int stopped;
+	/* a bridge before what it leads to */
+	struct demo_server *servers[] = { &d->src.bridge, &d->src.server, &d->dst.bridge,
+					  &d->dst.server };
 
 	demo_end_close(&d->src);
 	demo_end_close(&d->dst);
-	stopped = demo_server_stop(&d->src.server, ret ? NULL : err);
-	ret = ret ? ret : stopped;
-	stopped = demo_server_stop(&d->dst.server, ret ? NULL : err);
-	ret = ret ? ret : stopped;
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(servers); i++) {
+		int stopped = demo_server_stop(servers[i], ret ? NULL : err);
+
+		ret = ret ? ret : stopped;
+	}
 	remove_folder(d);
 	return ret;
 }
@@ -279,6 +290,19 @@ static void print_phases(const struct vfm_migration_report *r)
 	printf("throughput  %9.1f MiB/s in pre-copy\n\n", (double)r->bytes_per_second / (1 << 20));
 }
 
+static const char *protocol_name(const struct demo_server *server)
+{
+	return server->v1 ? "v1" : "v2";
+}
+
+static void print_way(const struct demo_end *end)
+{
+	printf("%-12s protocol %s", end->name, protocol_name(&end->server));
+	if (end->bridged)
+		printf(", behind a bridge that speaks %s", protocol_name(&end->bridge));
+	putchar('\n');
+}
+
 static void print_words(const struct demo *d)
 {
 	char state[32], memory[32];
@@ -286,8 +310,11 @@ static void print_words(const struct demo *d)
 	vfm_format_size(state, sizeof(state), d->args->state);
 	vfm_format_size(memory, sizeof(memory), d->args->demo_memory);
 	if (d->moved) {
-		printf("sim:dma, %s of state, %s of memory, from a process to another\n\n", state,
+		printf("sim:dma, %s of state, %s of memory, from a process to another\n", state,
 		       memory);
+		print_way(&d->src);
+		print_way(&d->dst);
+		putchar('\n');
 		print_phases(&d->run.report);
 	}
 	for (size_t i = 0; i < d->nr_claims; i++)
@@ -297,7 +324,9 @@ static void print_words(const struct demo *d)
 static void json_end(struct cmd_json *j, const struct demo_end *end)
 {
 	cmd_json_open(j, end->name);
-	cmd_json_text(j, "device", end->uri);
+	cmd_json_text(j, "device", end->server.uri);
+	cmd_json_text(j, "protocol", protocol_name(&end->server));
+	cmd_json_text(j, "bridge", end->bridged ? protocol_name(&end->bridge) : NULL);
 	cmd_json_u64(j, "writes", end->ring.count);
 	cmd_json_u64(j, "changes", end->state.changes);
 	cmd_json_u64(j, "interrupts", end->interrupts);
@@ -334,9 +363,13 @@ static int check_args(const struct cmd_args *args, struct vfm_err *err)
 
 int cmd_demo(const struct cmd_args *args, struct vfm_err *err)
 {
-	struct demo d = { .args = args,
-			  .src = { .name = "source", .irqs = { -1, -1, -1 } },
-			  .dst = { .name = "destination", .irqs = { -1, -1, -1 } } };
+	struct demo d = {
+		.args = args,
+		.src = { .name = "source", .bridge_name = "source-bridge", .irqs = { -1, -1, -1 } },
+		.dst = { .name = "destination",
+			 .bridge_name = "destination-bridge",
+			 .irqs = { -1, -1, -1 } }
+	};
 	int ret = check_args(args, err);
 
 	if (ret)

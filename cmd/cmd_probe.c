@@ -42,6 +42,7 @@ struct findings {
 	struct vfm_irq irqs[NR_IRQS];
 	bool migrates;
 	uint64_t migration;
+	struct vfm_protocol protocol; /* version 0: unknown */
 	bool has_state, has_data_size, has_precopy, has_compat;
 	enum vfm_state state;
 	uint64_t data_size;
@@ -133,6 +134,9 @@ static int ask_migration(struct findings *f, struct vfm_device *dev, struct vfm_
 	if (ret)
 		return ret == -ENOTTY ? 0 : ret;
 	f->migrates = true;
+	ret = vfm_device_get_protocol(dev, &f->protocol, err);
+	if (ret)
+		return ret;
 	ret = optional(vfm_device_get_state(dev, &f->state, err), &f->has_state);
 	if (!ret)
 		ret = optional(vfm_device_get_data_size(dev, &f->data_size, err),
@@ -203,9 +207,14 @@ static bool no_p2p(const struct findings *f)
 	return f->migrates && !(f->migration & VFM_MIGRATION_P2P);
 }
 
+static bool is_v1(const struct findings *f)
+{
+	return f->protocol.version == 1;
+}
+
 static bool no_data_size(const struct findings *f)
 {
-	return f->migrates && !f->has_data_size;
+	return f->migrates && !is_v1(f) && !f->has_data_size;
 }
 
 static bool no_log(const struct findings *f)
@@ -216,6 +225,11 @@ static bool no_log(const struct findings *f)
 static bool no_compat(const struct findings *f)
 {
 	return f->migrates && !f->has_compat;
+}
+
+static bool proves_late(const struct findings *f)
+{
+	return is_v1(f) && f->protocol.late_proof;
 }
 
 static bool no_reset(const struct findings *f)
@@ -240,6 +254,13 @@ static const struct judgement notes[] = {
 	{ no_precopy, "no PRE_COPY: the device is stopped for all of its state" },
 	{ no_p2p, "no P2P: it cannot be stopped together with devices that do DMA to it" },
 	{ no_data_size, "the device does not tell how much is left to copy" },
+	{ is_v1,
+	  "protocol v1: what is left is told only while it saves, initial and dirty data in one "
+	  "number" },
+	{ is_v1, "protocol v1: there is no end of resume; a device that refuses RESUMING -> STOP "
+		 "proves an "
+		 "image only when it runs" },
+	{ proves_late, "the device refuses RESUMING -> STOP" },
 	{ no_log, "no dirty log: its DMA memory cannot be moved while it runs" },
 	{ no_compat, "whether an image fits another device is found out only by loading it" },
 	{ no_reset, "no reset: a failed load cannot be undone" },
@@ -312,9 +333,20 @@ static void json_parts(struct cmd_json *j, const struct findings *f)
 	cmd_json_close(j);
 }
 
+static void json_protocol(struct cmd_json *j, const struct findings *f)
+{
+	cmd_json_text(j, "protocol", !f->migrates ? NULL : is_v1(f) ? "v1" : "v2");
+	if (!is_v1(f))
+		return;
+	cmd_json_u64(j, "region", f->protocol.region);
+	cmd_json_u64(j, "region_size", f->protocol.region_size);
+	cmd_json_u64(j, "mapped_size", f->protocol.mapped_size);
+}
+
 static void json_migration(struct cmd_json *j, const struct findings *f)
 {
 	cmd_json_open(j, "migration");
+	json_protocol(j, f);
 	cmd_json_u64(j, "flags", f->migration);
 	json_flags(j, "features", migration_flags, f->migration);
 	cmd_json_text(j, "state", f->has_state ? vfm_state_name(f->state) : NULL);
@@ -403,12 +435,28 @@ static void print_parts(const struct findings *f)
 	}
 }
 
+static void print_protocol(const struct findings *f)
+{
+	char size[32], mapped[32] = "nothing";
+
+	if (!is_v1(f)) {
+		puts("protocol   v2");
+		return;
+	}
+	vfm_format_size(size, sizeof(size), f->protocol.region_size);
+	if (f->protocol.mapped_size)
+		vfm_format_size(mapped, sizeof(mapped), f->protocol.mapped_size);
+	printf("protocol   v1, migration region %" PRIu32 " of %s, %s mapped\n", f->protocol.region,
+	       size, mapped);
+}
+
 static void print_migration(const struct findings *f)
 {
 	char size[32];
 
 	if (!f->migrates)
 		return;
+	print_protocol(f);
 	printf("migration ");
 	print_flags(migration_flags, f->migration);
 	printf("\nstate      %s\n", f->has_state ? vfm_state_name(f->state) : "unknown");

@@ -21,6 +21,9 @@ static struct vfm_server_opts server_opts(const struct cmd_args *args)
 	struct vfm_server_opts opts = VFM_SERVER_OPTS(.no_extension = args->no_extension);
 
 	opts.user = (void *)(uintptr_t)args;
+	opts.face = (enum vfm_face)args->face;
+	opts.section = (enum vfm_section)args->section;
+	opts.section_size = args->section_size;
 	if (!args->quiet)
 		opts.log = log_text;
 	if (args->given & CMD_BIT(TIMEOUT))
@@ -69,13 +72,24 @@ static int serve_once(struct vfm_device *dev, const struct cmd_args *args, int s
 	return ret;
 }
 
+static int check_args(const struct cmd_args *args, struct vfm_err *err)
+{
+	if (args->face == VFM_FACE_V2 && args->given & (CMD_BIT(DATA) | CMD_BIT(DATA_SIZE)))
+		return vfm_fail(err, CMD_MISUSE,
+				"--data and --data-size are of the migration region, which "
+				"--face=v2 does not show");
+	return 0;
+}
+
 int cmd_serve(const struct cmd_args *args, struct vfm_err *err)
 {
 	struct vfm_server_opts opts = server_opts(args);
 	vfm_auto_fd int signal_fd = -1;
 	struct vfm_device *dev;
-	int ret = cmd_open(&dev, args->operands[0], err);
+	int ret = check_args(args, err);
 
+	if (!ret)
+		ret = cmd_open(&dev, args->operands[0], err);
 	if (ret)
 		return ret;
 	opts.path = args->operands[1];

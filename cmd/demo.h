@@ -21,9 +21,20 @@
 
 /* ---- servers ---------------------------------------------------------------------- */
 
-/** struct demo_server - a process that shows a software device */
+/**
+ * struct demo_server - a process that shows a device
+ * @name: of its socket and its log
+ * @uri: what it shows: a software device, or for a bridge another server
+ * @v1: the protocol in which it does
+ * @args: how the data section of v1 shall be
+ * @pid: 0: none
+ */
 struct demo_server {
-	pid_t pid; /* 0: none */
+	const char *name;
+	char uri[128];
+	bool v1;
+	const struct cmd_args *args;
+	pid_t pid;
 	char socket[100];
 	char log[100];
 };
@@ -31,30 +42,31 @@ struct demo_server {
 /** demo_folder_new() - a private folder for sockets and logs. */
 int demo_folder_new(char *folder, size_t len, struct vfm_err *err) VFM_MUST_CHECK;
 
-/**
- * demo_server_start() - returns when it listens
- * @name: of its socket and its log in @folder
- */
-int demo_server_start(struct demo_server *server, const char *folder, const char *name,
-		      const char *uri, int signal_fd, struct vfm_err *err) VFM_MUST_CHECK;
+/** demo_server_start() - returns when it listens; what is above @pid has been filled in. */
+int demo_server_start(struct demo_server *server, const char *folder, int signal_fd,
+		      struct vfm_err *err) VFM_MUST_CHECK;
 
 /** demo_server_stop() - end it; -EIO when it does not end as it should. Its log stays. */
 int demo_server_stop(struct demo_server *server, struct vfm_err *err) VFM_MUST_CHECK;
+
+/** demo_server_remove() - its socket and its log. */
+void demo_server_remove(const struct demo_server *server);
 
 /* ---- ends --------------------------------------------------------------------------- */
 
 /**
  * struct demo_end - one of the two
- * @name: "source" or "destination"
- * @uri: what is served
+ * @name, @bridge_name: "source" and so on
+ * @server: of the device
+ * @bridge: over the server, if there is to be one (@bridged): then we talk to that
  * @irqs: eventfds of the vectors
  * @interrupts: how many came
  * @ring, @state: as read last
  */
 struct demo_end {
-	const char *name;
-	char uri[128];
-	struct demo_server server;
+	const char *name, *bridge_name;
+	struct demo_server server, bridge;
+	bool bridged;
 	struct cmd_end end;
 	int irqs[DEMO_VECTORS];
 	uint64_t interrupts;
@@ -62,8 +74,9 @@ struct demo_end {
 	struct vfm_sim_state state;
 };
 
-/** demo_end_open() - connect to the server. */
-int demo_end_open(struct demo_end *end, struct vfm_err *err) VFM_MUST_CHECK;
+/** demo_end_open() - start the servers and connect. */
+int demo_end_open(struct demo_end *end, const char *folder, int signal_fd,
+		  struct vfm_err *err) VFM_MUST_CHECK;
 
 /** demo_end_close() - leave the device; the server is another matter. */
 void demo_end_close(struct demo_end *end);

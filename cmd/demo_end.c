@@ -27,17 +27,32 @@
 #define WORK_NS UINT64_C(10000000000)
 #define TICK_MS 20
 
-int demo_end_open(struct demo_end *end, struct vfm_err *err)
+static int start_servers(struct demo_end *end, const char *folder, int signal_fd,
+			 struct vfm_err *err)
+{
+	int ret = demo_server_start(&end->server, folder, signal_fd, err);
+
+	if (ret || !end->bridged)
+		return ret;
+	snprintf(end->bridge.uri, sizeof(end->bridge.uri), "vfio-user:%s", end->server.socket);
+	return demo_server_start(&end->bridge, folder, signal_fd, err);
+}
+
+int demo_end_open(struct demo_end *end, const char *folder, int signal_fd, struct vfm_err *err)
 {
 	const struct cmd_memory_list none = { 0 };
 	char uri[128];
+	int ret = start_servers(end, folder, signal_fd, err);
 
+	if (ret)
+		return ret;
 	for (int v = 0; v < DEMO_VECTORS; v++) {
 		end->irqs[v] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (end->irqs[v] < 0)
 			return vfm_fail(err, -errno, "create an eventfd");
 	}
-	snprintf(uri, sizeof(uri), "vfio-user:%s", end->server.socket);
+	snprintf(uri, sizeof(uri), "vfio-user:%s",
+		 end->bridged ? end->bridge.socket : end->server.socket);
 	return cmd_end_open(&end->end, uri, &none, false, err);
 }
 

@@ -2,7 +2,7 @@
 // Copyright (c) vfmig authors
 
 /*
- * The two server processes of the demo: this very program, started again. They
+ * The server processes of the demo: this very program, started again. They
  * end with us whatever happens to us, and nothing but what we started is ended.
  */
 
@@ -41,18 +41,25 @@ int demo_folder_new(char *folder, size_t len, struct vfm_err *err)
 	return vfm_fail(err, -errno, "create a folder in %s", base);
 }
 
+#define WORD(text) ((char *)(uintptr_t)(text))
+
 /* The child: never returns. */
-static void run_server(const struct demo_server *server, const char *uri, int ready_fd,
-		       pid_t parent)
+static void run_server(const struct demo_server *server, int ready_fd, pid_t parent)
 {
-	char ready[32];
-	char *const argv[] = { (char *)(uintptr_t) "vfmig",
-			       (char *)(uintptr_t) "serve",
-			       ready,
-			       (char *)(uintptr_t) "--",
-			       (char *)(uintptr_t)uri,
-			       (char *)(uintptr_t)server->socket,
-			       NULL };
+	static const char *const data[] = { "--data=trapped", "--data=mmap", "--data=sparse" };
+	char ready[32], size[48];
+	char *const v2[] = { WORD("vfmig"),	WORD("serve"),	      ready, WORD("--"),
+			     WORD(server->uri), WORD(server->socket), NULL };
+	char *const v1[] = { WORD("vfmig"),
+			     WORD("serve"),
+			     WORD("--face=v1"),
+			     WORD(data[server->args->section]),
+			     size,
+			     ready,
+			     WORD("--"),
+			     WORD(server->uri),
+			     WORD(server->socket),
+			     NULL };
 	int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	int log_fd = open(server->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	sigset_t none;
@@ -60,11 +67,13 @@ static void run_server(const struct demo_server *server, const char *uri, int re
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	snprintf(ready, sizeof(ready), "--ready-fd=%d", ready_fd);
+	snprintf(size, sizeof(size), "--data-size=%llu",
+		 (unsigned long long)server->args->section_size);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent || null_fd < 0 || log_fd < 0 ||
 	    dup2(null_fd, STDIN_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0 ||
 	    dup2(log_fd, STDERR_FILENO) < 0 || fcntl(ready_fd, F_SETFD, 0))
 		_exit(CMD_EXIT_FAILED);
-	execv("/proc/self/exe", argv);
+	execv("/proc/self/exe", server->v1 ? v1 : v2);
 	_exit(CMD_EXIT_FAILED);
 }
 
@@ -91,8 +100,8 @@ static void read_last_line(const char *log, char *line, size_t len)
 	snprintf(line, len, "%.*s", (int)len - 1, start);
 }
 
-static int wait_ready(const struct demo_server *server, const char *name, int ready_fd,
-		      int signal_fd, struct vfm_err *err)
+static int wait_ready(const struct demo_server *server, int ready_fd, int signal_fd,
+		      struct vfm_err *err)
 {
 	const struct vfm_wait wait = { .timeout_ms = READY_MS, .cancel_fd = signal_fd };
 	char line[256], byte;
@@ -101,21 +110,21 @@ static int wait_ready(const struct demo_server *server, const char *name, int re
 	if (n == 1)
 		return 0;
 	if (n < 0)
-		return vfm_fail(err, (int)n, "wait for the server of the %s", name);
+		return vfm_fail(err, (int)n, "wait for the server %s", server->name);
 	read_last_line(server->log, line, sizeof(line));
-	return vfm_fail(err, -ECHILD, "the server of the %s ended%s%s", name, line[0] ? ": " : "",
+	return vfm_fail(err, -ECHILD, "the server %s ended%s%s", server->name, line[0] ? ": " : "",
 			line);
 }
 
-int demo_server_start(struct demo_server *server, const char *folder, const char *name,
-		      const char *uri, int signal_fd, struct vfm_err *err)
+int demo_server_start(struct demo_server *server, const char *folder, int signal_fd,
+		      struct vfm_err *err)
 {
 	vfm_auto_fd int ready_fd = -1, child_fd = -1;
 	pid_t parent = getpid();
 	int pipe_fds[2];
 
-	snprintf(server->socket, sizeof(server->socket), "%s/%s.sock", folder, name);
-	snprintf(server->log, sizeof(server->log), "%s/%s.log", folder, name);
+	snprintf(server->socket, sizeof(server->socket), "%s/%s.sock", folder, server->name);
+	snprintf(server->log, sizeof(server->log), "%s/%s.log", folder, server->name);
 	if (pipe2(pipe_fds, O_CLOEXEC))
 		return vfm_fail(err, -errno, "create a pipe");
 	ready_fd = pipe_fds[0];
@@ -124,12 +133,12 @@ int demo_server_start(struct demo_server *server, const char *folder, const char
 	server->pid = fork();
 	if (server->pid < 0) {
 		server->pid = 0;
-		return vfm_fail(err, -errno, "start the server of the %s", name);
+		return vfm_fail(err, -errno, "start the server %s", server->name);
 	}
 	if (!server->pid)
-		run_server(server, uri, child_fd, parent);
+		run_server(server, child_fd, parent);
 	vfm_close_fd(&child_fd);
-	return wait_ready(server, name, ready_fd, signal_fd, err);
+	return wait_ready(server, ready_fd, signal_fd, err);
 }
 
 /* Whether a child ends by itself in time. */
@@ -161,4 +170,12 @@ int demo_server_stop(struct demo_server *server, struct vfm_err *err)
 				sigabbrev_np(WTERMSIG(status)));
 	return vfm_fail(err, -EIO, "a server ended with code %d%s%s", WEXITSTATUS(status),
 			line[0] ? ": " : "", line);
+}
+
+void demo_server_remove(const struct demo_server *server)
+{
+	if (!server->socket[0])
+		return;
+	unlink(server->socket);
+	unlink(server->log);
 }

@@ -175,7 +175,9 @@ void cmd_json_pci(struct cmd_json *j, const struct vfm_identity *id)
 
 void cmd_json_report(struct cmd_json *j, const struct vfm_migration_report *report)
 {
-	cmd_json_text(j, "protocol", "v2");
+	static const char *const protocols[] = { NULL, "v1", "v2" };
+
+	cmd_json_text(j, "protocol", protocols[report->protocol]);
 	cmd_json_text(j, "phase", vfm_phase_name(report->phase));
 	cmd_json_bool(j, "committed", report->committed);
 	cmd_json_text(j, "state", vfm_state_name(report->state));

@@ -19,7 +19,7 @@
 #include "base/params.h"
 #include "base/util.h"
 
-enum kind { KIND_FLAG, KIND_NUMBER, KIND_SIZE, KIND_FD, KIND_MEMORY };
+enum kind { KIND_FLAG, KIND_NUMBER, KIND_SIZE, KIND_FD, KIND_WORD, KIND_MEMORY };
 
 struct option_row {
 	const char *name;
@@ -30,6 +30,7 @@ struct option_row {
 	uint64_t min, max;
 	uint64_t standard; /* value when the option is absent */
 	uint64_t bare;	   /* value when its argument is */
+	const char *words; /* of a KIND_WORD: "one|other"; the value is its place among them */
 	const char *help;
 };
 
@@ -79,6 +80,21 @@ static const struct option_row rows[CMD_NR_OPTIONS] = {
 	[CMD_OPT_DMA_RATE] = { "dma-rate", KIND_SIZE, FIELD(dma_rate), "RATE", .min = 4096,
 		.max = UINT64_C(1) << 36, .standard = 40 << 20,
 		.help = "bytes written by DMA in a second; default 40M" },
+	[CMD_OPT_FACE] = { "face", KIND_WORD, FIELD(face), "v1|v2|both",
+		.words = "v2|v1|both",
+		.help = "migration protocol that clients are shown; default v2" },
+	[CMD_OPT_DATA] = { "data", KIND_WORD, FIELD(section), "trapped|mmap|sparse",
+		.words = "trapped|mmap|sparse",
+		.help = "how the data section of v1 is reached; default trapped" },
+	[CMD_OPT_DATA_SIZE] = { "data-size", KIND_SIZE, FIELD(section_size), "SIZE", .min = 4096,
+		.max = 1 << 30, .standard = 4 << 20,
+		.help = "bytes in that section, and most in a chunk; default 4M" },
+	[CMD_OPT_PROTOCOL] = { "protocol", KIND_WORD, FIELD(protocol), "v1|v2|v1:v2|v2:v1",
+		.words = "v2|v1|v2:v1|v1:v2",
+		.help = "that the devices speak, or source and destination; default v2" },
+	[CMD_OPT_BRIDGE] = { "bridge", KIND_WORD, FIELD(bridge), "END", true,
+		.words = "no|source|destination|both", .bare = 3,
+		.help = "reach source, destination or both over a bridge of the other protocol" },
 	[CMD_OPT_KEEP] = { "keep", KIND_FLAG, FIELD(keep),
 		.help = "keep the folder with the sockets and logs" },
 };
@@ -120,6 +136,25 @@ static int parse_fd(const struct option_row *row, const char *text, uint64_t *va
 	return 0;
 }
 
+/* One of the words between bars. */
+static int parse_word(const struct option_row *row, const char *text, uint64_t *value,
+		      struct vfm_err *err)
+{
+	const char *word = row->words;
+	size_t len = strlen(text);
+
+	for (*value = 0;; ++*value) {
+		size_t end = strcspn(word, "|");
+
+		if (end == len && !memcmp(word, text, len))
+			return 0;
+		if (!word[end])
+			break;
+		word += end + 1;
+	}
+	return vfm_fail(err, CMD_MISUSE, "--%s=%s is not one of %s", row->name, text, row->words);
+}
+
 static int set_option(struct cmd_args *args, const struct option_row *row, const char *text,
 		      struct vfm_err *err)
 {
@@ -138,6 +173,8 @@ static int set_option(struct cmd_args *args, const struct option_row *row, const
 			*(uint64_t *)field = row->bare;
 			return 0;
 		}
+		if (row->kind == KIND_WORD)
+			return parse_word(row, text, (uint64_t *)field, err);
 		return parse_number(row, text, (uint64_t *)field, err);
 	}
 }

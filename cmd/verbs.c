@@ -30,12 +30,16 @@ static const struct cmd_verb verbs[] = {
 		.run = cmd_serve,
 		.operands = "URI SOCKET",
 		.nr_operands = 2,
-		.options = CMD_BIT(READY_FD) | CMD_BIT(ONCE) | CMD_BIT(NO_EXTENSION) |
-			   CMD_BIT(TIMEOUT) | CMD_BIT(QUIET),
+		.options = CMD_BIT(FACE) | CMD_BIT(DATA) | CMD_BIT(DATA_SIZE) | CMD_BIT(READY_FD) |
+			   CMD_BIT(ONCE) | CMD_BIT(NO_EXTENSION) | CMD_BIT(TIMEOUT) |
+			   CMD_BIT(QUIET),
 		.summary = "show a device to others over vfio-user",
 		.notes = "Serves one client at a time until SIGINT or SIGTERM, then removes "
 			 "SOCKET.\n"
-			 "The device keeps its state from one client to the next.\n",
+			 "The device keeps its state from one client to the next. With a URI that "
+			 "is a\n"
+			 "vfio-user socket itself, this is a bridge from one protocol to the "
+			 "other.\n",
 	},
 	{
 		.name = "save",
@@ -121,7 +125,8 @@ static const struct cmd_verb verbs[] = {
 		.nr_operands = 0,
 		.options = CMD_BIT(STATE) | CMD_BIT(DEMO_MEMORY) | CMD_BIT(DIRTY) |
 			   CMD_BIT(DMA_RATE) | CMD_BIT(MAX_DOWNTIME) | CMD_BIT(MAX_ROUNDS) |
-			   CMD_BIT(KEEP) | CMD_BIT(QUIET) | CMD_BIT(JSON),
+			   CMD_BIT(PROTOCOL) | CMD_BIT(BRIDGE) | CMD_BIT(DATA) |
+			   CMD_BIT(DATA_SIZE) | CMD_BIT(KEEP) | CMD_BIT(QUIET) | CMD_BIT(JSON),
 		.summary = "the whole thing on software devices",
 		.notes = "Starts two servers of software devices, lets the first do DMA into "
 			 "memory of\n"

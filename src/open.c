@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/util.h"
 #include "device/host.h"
+#include "region/region.h"
 #include "vfio_user/vfio_user.h"
 
 VFM_API const char *vfm_version(void)
@@ -37,11 +38,35 @@ static int open_sim(struct vfm_device **out, const char *uri, const char *rest, 
 	return vfm_host_open(out, driver, NULL, uri, comma ? comma + 1 : NULL, err);
 }
 
+/*
+ * What a server speaks cannot be told from its VERSION. One that has v2 is asked no further, also
+ * if its answer makes no sense: who wants to migrate will be told. One that has not, but the
+ * migration region, is v1; one with neither has a device that cannot migrate.
+ */
+static int find_protocol(struct vfm_device **out, struct vfm_device *client, struct vfm_err *err)
+{
+	uint64_t migration;
+	int ret = 0;
+
+	*out = client;
+	if (vfm_device_get_migration(client, &migration, NULL) == -ENOTTY)
+		ret = vfm_back_open(out, client, err);
+	return ret == -ENOENT ? 0 : ret;
+}
+
 static int open_vfio_user(struct vfm_device **out, const char *uri, const char *rest,
 			  struct vfm_err *err)
 {
+	struct vfm_device *client;
+	int ret = vfm_client_open(&client, rest, NULL, err);
+
 	(void)uri;
-	return vfm_client_open(out, rest, NULL, err);
+	if (ret)
+		return ret;
+	ret = find_protocol(out, client, err);
+	if (ret)
+		vfm_device_close(client);
+	return ret;
 }
 
 /* Said apart from what is no device at all: the name is right, this version is not. */

@@ -434,7 +434,7 @@ int vfm_device_set_orphan(struct vfm_device *dev, enum vfm_orphan orphan,
  * struct vfm_protocol - the migration protocol that the device itself speaks
  * @version: 1 or 2; what it does has the semantics of 2 in either case
  * @region: of version 1: index of the migration region, which is not among the others
- * @section_size: of version 1: bytes behind the registers, at most those of a chunk
+ * @region_size: of version 1: bytes of that region, registers and data section
  * @mapped_size: of version 1: how many of them are reached without a message or a call
  * @late_proof: of version 1: the device has been seen to refuse RESUMING -> STOP, so
  *	that whether an image is right is known only when it runs
@@ -442,7 +442,7 @@ int vfm_device_set_orphan(struct vfm_device *dev, enum vfm_orphan orphan,
 struct vfm_protocol {
 	unsigned int version;
 	uint32_t region;
-	uint64_t section_size;
+	uint64_t region_size;
 	uint64_t mapped_size;
 	bool late_proof;
 };

@@ -46,6 +46,7 @@ struct vfm_phase_report {
 /**
  * struct vfm_migration_report - what happened
  * @phase: the phase reached; VFM_PHASE_DONE when it succeeded
+ * @protocol: 1 or 2: what our device itself speaks; 0: it was not asked yet, or has none
  * @committed: COMMIT was sent (source) or seen (destination)
  * @state: of our device at the end, VFM_STATE_ERROR also if it cannot be asked
  * @downtime_us: from the first arc that stops the source until RUNNING was heard
@@ -56,6 +57,7 @@ struct vfm_phase_report {
  */
 struct vfm_migration_report {
 	enum vfm_phase phase;
+	unsigned int protocol;
 	bool committed;
 	enum vfm_state state;
 	uint32_t rounds;

@@ -45,6 +45,10 @@ enum vfm_face { VFM_FACE_V2, VFM_FACE_V1, VFM_FACE_BOTH };
  *	its reply; 0: 5000
  * @no_extension: do not offer the vfmig extension: standard messages only
  * @log: what happens at the connection, for people; may be NULL
+ * @face: which protocols are shown. -ENOTTY from vfm_server_new() when v1 shall be, and
+ *	the device cannot migrate
+ * @section, @section_size: of the migration region; a multiple of the page size, 4 KiB to
+ *	1 GiB; 0: 4 MiB
  */
 struct vfm_server_opts {
 	size_t size;

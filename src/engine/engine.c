@@ -134,8 +134,13 @@ void vfm_engine_also(struct vfm_engine *e, const struct vfm_err *second)
 
 int vfm_engine_origin(struct vfm_engine *e)
 {
+	struct vfm_protocol protocol;
 	int ret = vfm_device_get_migration(e->dev, &e->migration, &e->err);
 
+	if (!ret)
+		ret = vfm_device_get_protocol(e->dev, &protocol, &e->err);
+	if (!ret)
+		e->report.protocol = protocol.version;
 	if (!ret)
 		ret = vfm_device_get_state(e->dev, &e->origin, &e->err);
 	if (ret)

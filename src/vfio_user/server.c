@@ -28,6 +28,7 @@
 
 #include "base/cleanup.h"
 #include "base/util.h"
+#include "region/region.h"
 
 #define DEFAULT_TIMEOUT_MS 5000u
 
@@ -340,6 +341,24 @@ static int adopt(struct vfm_server *server, int fd, struct vfm_err *err)
 	return 0;
 }
 
+/* What shows v1 is the migration region, which the device gets here; see vfio_user/server.h. */
+static int put_on_face(struct vfm_server *server, const struct vfm_server_opts *opts,
+		       struct vfm_err *err)
+{
+	const struct vfm_front_opts front = { opts->section, opts->section_size };
+	int ret;
+
+	if ((unsigned int)opts->face > VFM_FACE_BOTH)
+		return vfm_fail(err, -EINVAL, "server options: there is no face %d",
+				(int)opts->face);
+	if (opts->face == VFM_FACE_V2)
+		return 0;
+	ret = vfm_front_open(&server->front, server->dev, &front, err);
+	if (!ret)
+		server->dev = server->front;
+	return ret;
+}
+
 static int start(struct vfm_server *server, const struct vfm_server_opts *opts, struct vfm_err *err)
 {
 	int dev_fd = vfm_device_get_fd(server->dev);
@@ -374,9 +393,12 @@ VFM_API int vfm_server_new(struct vfm_server **out, struct vfm_device *dev,
 	server->opts = *opts;
 	if (!server->opts.timeout_ms)
 		server->opts.timeout_ms = DEFAULT_TIMEOUT_MS;
-	server->listen_fd = -1;
+	server->listen_fd = server->epoll_fd = server->kick_fd = -1;
+	server->timer_fd = server->spare_fd = -1;
 	server->client.pending_end = &server->client.pending;
-	ret = start(server, opts, err);
+	ret = put_on_face(server, opts, err);
+	if (!ret)
+		ret = start(server, opts, err);
 	if (ret) {
 		vfm_server_free(server);
 		return ret;
@@ -400,6 +422,7 @@ VFM_API void vfm_server_free(struct vfm_server *server)
 	vfm_close_fd(&server->kick_fd);
 	vfm_close_fd(&server->timer_fd);
 	vfm_close_fd(&server->spare_fd);
+	vfm_device_close(server->front);
 	free(server->large);
 	free(server);
 }

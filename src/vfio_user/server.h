@@ -83,8 +83,7 @@ struct vfm_srv_client {
 
 struct vfm_server {
 	struct vfm_device *dev; /* that is shown */
-	struct vfm_device
-		*front; /* the same, when it is ours: the caller's with the migration region */
+	struct vfm_device *front; /* it, when it is ours and has the migration region */
 	struct vfm_server_opts opts; /* without path and fd */
 	int epoll_fd;
 	int listen_fd; /* -1 with a connected socket */
@@ -112,11 +111,16 @@ struct vfm_srv_request {
 	struct vfm_reader in; /* its payload */
 	uint8_t *out;	      /* the reply's, from vfm_srv_reply() */
 	size_t out_len;
-	uint32_t flags;		 /* of the reply's header, beside its type */
+	uint32_t flags;	      /* of the reply's header, beside its type */
 	int fds[VFM_VU_MAX_FDS]; /* to go with the reply; borrowed */
 	unsigned int nr_fds;
 	struct vfm_err err;
 };
+
+static inline bool vfm_srv_shows_v2(const struct vfm_server *server)
+{
+	return server->opts.face != VFM_FACE_V1;
+}
 
 /** vfm_srv_log() - tell people. */
 void vfm_srv_log(const struct vfm_server *server, const char *fmt, ...) VFM_PRINTF(2, 3);

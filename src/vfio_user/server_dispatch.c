@@ -37,6 +37,7 @@
 struct command {
 	size_t fixed; /* bytes that are always there */
 	int (*handle)(struct vfm_srv_request *rq);
+	bool v2; /* is of v2, and not there for a client that is shown v1 alone */
 };
 
 static int version_again(struct vfm_srv_request *rq)
@@ -60,8 +61,8 @@ static const struct command commands[VFM_VU_NR_COMMANDS] = {
 	[VFM_VU_DIRTY_PAGES] = { 0, vfm_srv_dirty_pages },
 	[VFM_VU_REGION_WRITE_MULTI] = { sizeof(uint64_t), vfm_srv_region_write_multi },
 	[VFM_VU_DEVICE_FEATURE] = { VFM_VU_FEATURE_SIZE, vfm_srv_feature },
-	[VFM_VU_MIG_DATA_READ] = { VFM_VU_MIG_DATA_SIZE, vfm_srv_data_read },
-	[VFM_VU_MIG_DATA_WRITE] = { VFM_VU_MIG_DATA_SIZE, vfm_srv_data_write },
+	[VFM_VU_MIG_DATA_READ] = { VFM_VU_MIG_DATA_SIZE, vfm_srv_data_read, true },
+	[VFM_VU_MIG_DATA_WRITE] = { VFM_VU_MIG_DATA_SIZE, vfm_srv_data_write, true },
 };
 
 /* ---- the reply ----------------------------------------------------------------- */
@@ -135,7 +136,7 @@ static int dispatch(struct vfm_srv_request *rq)
 	if (msg->fds_lost)
 		return vfm_fail(&rq->err, -E2BIG, "more than %u descriptors", VFM_VU_MAX_FDS);
 	cmd = msg->command < VFM_VU_NR_COMMANDS ? &commands[msg->command] : NULL;
-	if (!cmd || !cmd->handle)
+	if (!cmd || !cmd->handle || (cmd->v2 && !vfm_srv_shows_v2(rq->server)))
 		return vfm_fail(&rq->err, -ENOTTY, "there is no such command");
 	if (msg->len < cmd->fixed)
 		return vfm_fail(&rq->err, -EINVAL, "%zu bytes of at least %zu", msg->len,

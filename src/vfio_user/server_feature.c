@@ -6,6 +6,9 @@
  * makes no sense is EINVAL, a feature that does not exist or that the device does not have is
  * ENOTTY, a probe ends there, a wrong direction or too small a payload is EINVAL.
  *
+ * A server with the face of v1 alone has none of the features of v2, but those of the vfmig
+ * extension that belong to no protocol.
+ *
  * A client without the vfmig extension sees a device without P2P: such a state cannot be asked for,
  * and is told as the state with P2P beside it.
  */
@@ -35,7 +38,7 @@
 struct feature {
 	uint16_t index;
 	bool extension; /* exists only for clients with the extension */
-	bool v2;	/* is of protocol v2, and not shown with the face of v1 alone */
+	bool any_face;	/* is not of v2 */
 	uint32_t get_size, set_size;
 	uint32_t get_takes; /* bytes that a GET brings */
 	int (*probe)(struct vfm_srv_request *rq);
@@ -246,16 +249,13 @@ static const struct feature features[] = {
 	  .get = get_state,
 	  .set = set_state },
 	{ .index = VFM_FEATURE_DMA_LOGGING_START,
-	  .v2 = true,
 	  .set_size = LOG_START_SIZE,
 	  .probe = vfm_srv_log_probe,
 	  .set = vfm_srv_log_start },
 	{ .index = VFM_FEATURE_DMA_LOGGING_STOP,
-	  .v2 = true,
 	  .probe = vfm_srv_log_probe,
 	  .set = vfm_srv_log_stop },
 	{ .index = VFM_FEATURE_DMA_LOGGING_REPORT,
-	  .v2 = true,
 	  .get_size = LOG_REPORT_SIZE,
 	  .get_takes = LOG_REPORT_SIZE,
 	  .probe = vfm_srv_log_probe,
@@ -272,11 +272,13 @@ static const struct feature features[] = {
 	  .get = get_precopy_info },
 	{ .index = VFM_VU_EXT_ORPHAN,
 	  .extension = true,
+	  .any_face = true,
 	  .set_size = ORPHAN_SIZE,
 	  .probe = probe_orphan,
 	  .set = set_orphan },
 	{ .index = VFM_VU_EXT_COMPAT,
 	  .extension = true,
+	  .any_face = true,
 	  .get_size = COMPAT_SIZE,
 	  .probe = probe_compat,
 	  .get = get_compat },
@@ -284,11 +286,11 @@ static const struct feature features[] = {
 
 static const struct feature *find_feature(const struct vfm_srv_request *rq, uint32_t index)
 {
-	bool v2 = rq->server->opts.face != VFM_FACE_V1;
+	bool extension = rq->client->extension, v2 = vfm_srv_shows_v2(rq->server);
 
 	for (size_t i = 0; i < VFM_ARRAY_SIZE(features); i++)
-		if (features[i].index == index &&
-		    (rq->client->extension || !features[i].extension) && (v2 || !features[i].v2))
+		if (features[i].index == index && (extension || !features[i].extension) &&
+		    (v2 || features[i].any_face))
 			return &features[i];
 	return NULL;
 }
