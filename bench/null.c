@@ -86,6 +86,7 @@ static const struct vfm_device_ops null_ops = {
 	.set_state = null_set_state,
 	.read_data = null_read_data,
 	.write_data = null_write_data,
+	.writes_once = true, /* it looks at none */
 };
 
 int bench_null_device(struct vfm_device **out, struct vfm_err *err)

@@ -48,7 +48,7 @@ enum vfm_face { VFM_FACE_V2, VFM_FACE_V1, VFM_FACE_BOTH };
  * @face: which protocols are shown. -ENOTTY from vfm_server_new() when v1 shall be, and
  *	the device cannot migrate
  * @section, @section_size: of the migration region; a multiple of the page size, 4 KiB to
- *	1 GiB; 0: 4 MiB
+ *	1 GiB; 0: 16 MiB
  */
 struct vfm_server_opts {
 	size_t size;

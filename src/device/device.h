@@ -56,6 +56,9 @@ struct vfm_device_ops {
 			      struct vfm_err *err);
 	int (*write_chunk)(struct vfm_device *dev, const void *buf, size_t len, bool end,
 			   struct vfm_err *err);
+	/* those two look at no byte twice, so that they may be given memory that somebody else
+	 * changes meanwhile */
+	bool writes_once;
 	int (*get_precopy_info)(struct vfm_device *dev, struct vfm_precopy_info *info,
 				struct vfm_err *err);
 	int (*get_data_size)(struct vfm_device *dev, uint64_t *bytes, struct vfm_err *err);

@@ -94,7 +94,7 @@ static int get_protocol(struct vfm_device *dev, struct vfm_protocol *protocol, s
 	*protocol = (struct vfm_protocol){
 		.version = 1,
 		.region = b->region,
-		.section_size = b->size - VFM_V1_REGISTERS_END,
+		.region_size = b->size,
 		.late_proof = b->late_proof,
 	};
 	for (uint32_t i = 0; i < b->nr_areas; i++)

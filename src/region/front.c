@@ -154,6 +154,28 @@ static int front_read_region(struct vfm_device *dev, uint32_t index, uint64_t of
 					       : read_register(f, offset, buf, len, err);
 }
 
+int vfm_front_look(struct vfm_device *front, uint64_t offset, size_t len, const void **data,
+		   struct vfm_err *err)
+{
+	struct vfm_front *f = vfm_front_of(front);
+	uint64_t at;
+
+	*data = NULL;
+	return len && in_section(f, offset, len, &at) ? vfm_front_find_data(f, at, len, data, err)
+						      : 0;
+}
+
+int vfm_front_room(struct vfm_device *front, uint64_t offset, size_t len, void **room,
+		   struct vfm_err *err)
+{
+	struct vfm_front *f = vfm_front_of(front);
+	uint64_t at;
+
+	*room = NULL;
+	return len && in_section(f, offset, len, &at) ? vfm_front_find_room(f, at, len, room, err)
+						      : 0;
+}
+
 static int front_write_region(struct vfm_device *dev, uint32_t index, uint64_t offset,
 			      const void *buf, size_t len, struct vfm_err *err)
 {
@@ -252,7 +274,7 @@ static int new_memory(struct vfm_front *f, const struct vfm_front_opts *opts, st
 {
 	int ret = vfm_section_open(&f->section, opts, err);
 
-	if (ret || f->section.mode == VFM_SECTION_TRAPPED)
+	if (ret || f->section.mode == VFM_SECTION_TRAPPED || f->pass.inner->ops->writes_once)
 		return ret;
 	f->bounce = malloc(VFM_MIN(f->section.size, VFM_FRONT_BOUNCE));
 	return f->bounce ? 0 : vfm_fail(err, -ENOMEM, "no memory");

@@ -64,7 +64,8 @@ struct vfm_front_session {
  * @nr_inner: regions that it has
  * @index: of the migration region
  * @section: its memory
- * @bounce: a copy of what a user may change meanwhile; NULL when nobody can
+ * @bounce: a copy of what a user may change meanwhile; NULL when nobody can, and when the
+ *	device does not mind
  * @reserved: bits of device_state
  * @state: of the device, as last heard
  * @known: @state is to be relied on
@@ -123,8 +124,14 @@ int vfm_front_write_data_size(struct vfm_front *f, uint64_t value, struct vfm_er
 /* a part of the section, @at relative to its start */
 int vfm_front_read_section(struct vfm_front *f, uint64_t at, void *buf, size_t len,
 			   struct vfm_err *err);
+/** vfm_front_find_data() - the same bytes where they stand. */
+int vfm_front_find_data(struct vfm_front *f, uint64_t at, size_t len, const void **data,
+			struct vfm_err *err) VFM_MUST_CHECK;
 int vfm_front_write_section(struct vfm_front *f, uint64_t at, const void *buf, size_t len,
 			    struct vfm_err *err);
+/** vfm_front_find_room() - where they go. */
+int vfm_front_find_room(struct vfm_front *f, uint64_t at, size_t len, void **room,
+			struct vfm_err *err) VFM_MUST_CHECK;
 /* operations */
 ssize_t vfm_front_read_data(struct vfm_device *dev, void *buf, size_t len, struct vfm_err *err);
 ssize_t vfm_front_read_chunk(struct vfm_device *dev, void *buf, size_t len, bool *end,

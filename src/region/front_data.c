@@ -10,8 +10,8 @@
  * not handed out yet is still the device's data, and whoever reads with the semantics of
  * v2 gets it first.
  *
- * Resuming: the section may be memory that the user changes while we read it. So the
- * device gets a copy, made once, and nothing is looked at twice.
+ * Resuming: the section may be memory that the user changes while we read it. So a
+ * device that may look twice gets a copy, made once.
  *
  * An error while a chunk is filled drops what the fill had: the session is lost in any
  * case, and says so at every question until it ends.
@@ -191,8 +191,8 @@ int vfm_front_read_data_size(struct vfm_front *f, uint64_t *value, struct vfm_er
 	return 0;
 }
 
-int vfm_front_read_section(struct vfm_front *f, uint64_t at, void *buf, size_t len,
-			   struct vfm_err *err)
+int vfm_front_find_data(struct vfm_front *f, uint64_t at, size_t len, const void **data,
+			struct vfm_err *err)
 {
 	int ret = vfm_front_know(f, err);
 
@@ -204,14 +204,25 @@ int vfm_front_read_section(struct vfm_front *f, uint64_t at, void *buf, size_t l
 				"read %zu bytes at 0x%" PRIx64
 				" of the data section in %s: a chunk of %zu is there",
 				len, at, vfm_v1_state_name(vfm_front_state(f)), f->session.len);
-	memcpy(buf, f->section.mem + at, len);
+	*data = f->section.mem + at;
 	return 0;
+}
+
+int vfm_front_read_section(struct vfm_front *f, uint64_t at, void *buf, size_t len,
+			   struct vfm_err *err)
+{
+	const void *data = NULL;
+	int ret = vfm_front_find_data(f, at, len, &data, err);
+
+	if (!ret)
+		memcpy(buf, data, len);
+	return ret;
 }
 
 /* ---- resuming --------------------------------------------------------------------- */
 
-int vfm_front_write_section(struct vfm_front *f, uint64_t at, const void *buf, size_t len,
-			    struct vfm_err *err)
+int vfm_front_find_room(struct vfm_front *f, uint64_t at, size_t len, void **room,
+			struct vfm_err *err)
 {
 	int ret = vfm_front_know(f, err);
 
@@ -222,8 +233,19 @@ int vfm_front_write_section(struct vfm_front *f, uint64_t at, const void *buf, s
 				"write %zu bytes at 0x%" PRIx64
 				" of the data section in %s: legal in RESUMING",
 				len, at, vfm_v1_state_name(vfm_front_state(f)));
-	memcpy(f->section.mem + at, buf, len);
+	*room = f->section.mem + at;
 	return 0;
+}
+
+int vfm_front_write_section(struct vfm_front *f, uint64_t at, const void *buf, size_t len,
+			    struct vfm_err *err)
+{
+	void *room = NULL;
+	int ret = vfm_front_find_room(f, at, len, &room, err);
+
+	if (!ret)
+		memcpy(room, buf, len);
+	return ret;
 }
 
 /* The first @len bytes of the section as one chunk. */

@@ -26,7 +26,7 @@
 /** What a data section may have: a page and 1 GiB; and what it has by default. */
 #define VFM_SECTION_SIZE_MIN 4096u
 #define VFM_SECTION_SIZE_MAX (UINT64_C(1) << 30)
-#define VFM_SECTION_SIZE_DEFAULT (UINT64_C(4) << 20)
+#define VFM_SECTION_SIZE_DEFAULT (UINT64_C(16) << 20)
 
 /**
  * struct vfm_front_opts - how the data section is to be
@@ -53,6 +53,20 @@ struct vfm_front_opts {
  */
 int vfm_front_open(struct vfm_device **out, struct vfm_device *inner,
 		   const struct vfm_front_opts *opts, struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
+ * vfm_front_look() - data of the section where it stands, for who would only copy it on
+ * @data: set: @len bytes that are at @offset of the migration region; NULL: it is a register
+ *	that is there, or nothing: read the region. Valid until the next call of the front
+ *
+ * The access is the same as, and fails as, a read of the region.
+ */
+int vfm_front_look(struct vfm_device *front, uint64_t offset, size_t len, const void **data,
+		   struct vfm_err *err) VFM_MUST_CHECK;
+
+/** vfm_front_room() - the same for a write: where those bytes may be put instead. */
+int vfm_front_room(struct vfm_device *front, uint64_t offset, size_t len, void **room,
+		   struct vfm_err *err) VFM_MUST_CHECK;
 
 /**
  * vfm_back_open() - a device with the semantics of v2 over one that has the region

@@ -63,6 +63,7 @@ static const struct vfm_device_ops client_ops = {
 	.write_data = vfm_client_write_data,
 	.read_chunk = vfm_client_read_chunk,
 	.write_chunk = vfm_client_write_chunk,
+	.writes_once = true,
 	.get_precopy_info = vfm_client_get_precopy_info,
 	.get_data_size = vfm_client_get_data_size,
 	.reset = vfm_client_reset,

@@ -141,8 +141,18 @@ int vfm_vu_conn_recv(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, const str
 		     struct vfm_err *err) VFM_MUST_CHECK;
 
 /**
+ * struct vfm_vu_may_part - whose messages may come in parts
+ * @fn: whether one of this command may, of which VFM_VU_LEAST_PART bytes of payload are there
+ * @user: for @fn
+ */
+struct vfm_vu_may_part {
+	bool (*fn)(const void *user, uint16_t command, const uint8_t *payload);
+	const void *user;
+};
+
+/**
  * vfm_vu_conn_recv_part() - the same, without waiting, but a large message comes in parts
- * @command: of which commands the payload may be used before all of it is there
+ * @may: of which commands the payload may be used before all of it is there
  *
  * So that work on it and its transfer go on at the same time, in memory that is still
  * in the cache. A message has parts only if it is not whole when it is asked for and is
@@ -152,9 +162,18 @@ int vfm_vu_conn_recv(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, const str
  * received from this connection: vfm_vu_conn_recv() is out of place between the parts
  * of a message.
  */
-int vfm_vu_conn_recv_part(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, uint16_t command,
-			  struct vfm_err *err) VFM_MUST_CHECK;
+int vfm_vu_conn_recv_part(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg,
+			  const struct vfm_vu_may_part *may, struct vfm_err *err) VFM_MUST_CHECK;
 #define VFM_VU_LEAST_PART (32u << 10)
+
+/**
+ * vfm_vu_conn_recv_into() - more of a message that comes in parts, straight to where it belongs
+ * @buf: room for its rest; the part is its beginning, of any length
+ *
+ * Only between the parts of a message. Return: as above.
+ */
+int vfm_vu_conn_recv_into(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, void *buf,
+			  struct vfm_err *err) VFM_MUST_CHECK;
 
 /**
  * vfm_vu_conn_pin() - let the payload of the last message stay valid until vfm_vu_conn_unpin()

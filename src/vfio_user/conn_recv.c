@@ -492,7 +492,7 @@ static void take_message(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg)
 }
 
 /* Whether there is enough of a message for a part of it. */
-static bool has_part(const struct vfm_vu_conn *conn, uint16_t command)
+static bool has_part(const struct vfm_vu_conn *conn, const struct vfm_vu_may_part *may)
 {
 	size_t have = conn->wr - conn->scan;
 	struct header h;
@@ -502,7 +502,8 @@ static bool has_part(const struct vfm_vu_conn *conn, uint16_t command)
 	if (conn->rd < conn->scan || conn->tail || have < VFM_VU_HEADER_SIZE + VFM_VU_LEAST_PART)
 		return false;
 	h = read_header(conn->in.mem + conn->scan);
-	return h.command == command && (h.flags & VFM_VU_TYPE_MASK) == VFM_VU_COMMAND;
+	return (h.flags & VFM_VU_TYPE_MASK) == VFM_VU_COMMAND &&
+	       may->fn(may->user, h.command, conn->in.mem + conn->scan + VFM_VU_HEADER_SIZE);
 }
 
 /* All that is in the buffer: only this message, which is not whole. */
@@ -579,10 +580,10 @@ int vfm_vu_conn_recv(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, const str
 	return 1;
 }
 
-int vfm_vu_conn_recv_part(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, uint16_t command,
-			  struct vfm_err *err)
+int vfm_vu_conn_recv_part(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg,
+			  const struct vfm_vu_may_part *may, struct vfm_err *err)
 {
-	while (!has_part(conn, command)) {
+	while (!has_part(conn, may)) {
 		int ret;
 
 		if (conn->rd < conn->scan) {
@@ -594,6 +595,27 @@ int vfm_vu_conn_recv_part(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, uint
 			return ret ? recv_failed(ret, err) : 0;
 	}
 	take_part(conn, msg);
+	return 1;
+}
+
+/* Descriptors in the middle of a message are nobody's, and the kernel closes them. */
+int vfm_vu_conn_recv_into(struct vfm_vu_conn *conn, struct vfm_vu_msg *msg, void *buf,
+			  struct vfm_err *err)
+{
+	ssize_t n = conn->broken ? 0 : recv(conn->fd, buf, conn->body.rest, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n < 0)
+		conn->broken = -errno;
+	else if (n == 0 && !conn->broken)
+		conn->broken = closed(conn);
+	if (conn->broken)
+		return recv_failed(conn->broken, err);
+	conn->body.payload = buf;
+	conn->body.len = (size_t)n;
+	conn->body.rest -= (size_t)n;
+	*msg = conn->body;
 	return 1;
 }
 

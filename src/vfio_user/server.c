@@ -346,6 +346,7 @@ static int put_on_face(struct vfm_server *server, const struct vfm_server_opts *
 		       struct vfm_err *err)
 {
 	const struct vfm_front_opts front = { opts->section, opts->section_size };
+	struct vfm_device_info info;
 	int ret;
 
 	if ((unsigned int)opts->face > VFM_FACE_BOTH)
@@ -355,8 +356,12 @@ static int put_on_face(struct vfm_server *server, const struct vfm_server_opts *
 		return 0;
 	ret = vfm_front_open(&server->front, server->dev, &front, err);
 	if (!ret)
-		server->dev = server->front;
-	return ret;
+		ret = vfm_device_get_info(server->front, &info, err);
+	if (ret)
+		return ret;
+	server->dev = server->front;
+	server->front_index = info.nr_regions - 1; /* it is the last */
+	return 0;
 }
 
 static int start(struct vfm_server *server, const struct vfm_server_opts *opts, struct vfm_err *err)

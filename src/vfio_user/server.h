@@ -49,6 +49,14 @@
 
 struct vfm_srv_pending;
 
+/* A write to a region, which may come in parts. */
+struct vfm_srv_write {
+	uint8_t fixed[VFM_VU_REGION_ACCESS_SIZE]; /* its beginning, which is the reply, too */
+	uint32_t region;
+	uint64_t offset; /* of what comes next */
+	void *room;	 /* where that is received to; NULL: as everything else is */
+};
+
 /* The dirty pages of v1, see server_dirty.c: @ranges, sorted, are those in the device's log. */
 struct vfm_srv_dirty {
 	bool on;
@@ -64,17 +72,18 @@ struct vfm_srv_client {
 	size_t max_xfer;      /* bytes of data in one message, either way */
 	unsigned int max_fds; /* descriptors in one message that we send */
 	size_t max_maps;
-	struct vfm_iova_map maps; /* what it has mapped */
-	bool logging;		  /* it has started the device's log, by v1 or v2 */
-	enum vfm_orphan orphan;	  /* its last will, as far as it knows */
-	enum vfm_orphan told;	  /* the same, before the answer has gone */
-	unsigned int refusals;	  /* that were logged */
-	int lost;		  /* why it must be cut off; 0: it need not */
-	bool queued;		  /* we wait for it to take a reply */
-	bool handling;		  /* a request's payload is in use */
-	bool in_parts;		  /* a request has begun of which parts are still to come */
-	int refused_part;	  /* what became of its parts so far */
-	uint16_t next_id;	  /* of our own messages */
+	struct vfm_iova_map maps;   /* what it has mapped */
+	bool logging;		    /* it has started the device's log, by v1 or v2 */
+	enum vfm_orphan orphan;	    /* its last will, as far as it knows */
+	enum vfm_orphan told;	    /* the same, before the answer has gone */
+	unsigned int refusals;	    /* that were logged */
+	int lost;		    /* why it must be cut off; 0: it need not */
+	bool queued;		    /* we wait for it to take a reply */
+	bool handling;		    /* a request's payload is in use */
+	bool in_parts;		    /* a request has begun of which parts are still to come */
+	int refused_part;	    /* what became of its parts so far */
+	struct vfm_srv_write write; /* the last to a region: where its parts go */
+	uint16_t next_id;	    /* of our own messages */
 	struct vfm_srv_pending *pending, **pending_end;
 	unsigned int nr_pending;
 	size_t pending_bytes;
@@ -82,8 +91,9 @@ struct vfm_srv_client {
 };
 
 struct vfm_server {
-	struct vfm_device *dev; /* that is shown */
-	struct vfm_device *front; /* it, when it is ours and has the migration region */
+	struct vfm_device *dev;	     /* that is shown */
+	struct vfm_device *front;    /* it, when it is ours and has the migration region */
+	uint32_t front_index;	     /* of that region */
 	struct vfm_server_opts opts; /* without path and fd */
 	int epoll_fd;
 	int listen_fd; /* -1 with a connected socket */
@@ -111,7 +121,9 @@ struct vfm_srv_request {
 	struct vfm_reader in; /* its payload */
 	uint8_t *out;	      /* the reply's, from vfm_srv_reply() */
 	size_t out_len;
-	uint32_t flags;	      /* of the reply's header, beside its type */
+	const void *data; /* that follows it in the reply; not the request's, stays as it is */
+	size_t data_len;
+	uint32_t flags;		 /* of the reply's header, beside its type */
 	int fds[VFM_VU_MAX_FDS]; /* to go with the reply; borrowed */
 	unsigned int nr_fds;
 	struct vfm_err err;
@@ -193,7 +205,8 @@ int vfm_srv_feature(struct vfm_srv_request *rq);
 int vfm_srv_data_read(struct vfm_srv_request *rq);
 int vfm_srv_data_write(struct vfm_srv_request *rq);
 
-/** vfm_srv_data_write_more() - another part of it: payload only. */
+/* Another part of one: payload only. */
+int vfm_srv_region_write_more(struct vfm_srv_request *rq);
 int vfm_srv_data_write_more(struct vfm_srv_request *rq);
 
 /* ---- what handlers of one file need of another ----------------------------- */

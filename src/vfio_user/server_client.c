@@ -103,6 +103,29 @@ bool vfm_srv_hello(struct vfm_server *server, struct vfm_vu_conn *conn,
 
 /* ---- its requests -------------------------------------------------------------- */
 
+/* State on its way to the device, which may begin with it: data of v2, and a chunk of v1. */
+static bool may_part(const void *user, uint16_t command, const uint8_t *payload)
+{
+	const struct vfm_server *server = user;
+	struct vfm_reader r = vfm_reader_of(payload, VFM_VU_REGION_ACCESS_SIZE);
+
+	vfm_read_he64(&r); /* offset */
+	return command == VFM_VU_MIG_DATA_WRITE ||
+	       (command == VFM_VU_REGION_WRITE && server->front &&
+		vfm_read_he32(&r) == server->front_index);
+}
+
+/* Some of the rest of a message: where it belongs, if that is known. */
+static int receive_part(struct vfm_server *server, struct vfm_vu_msg *msg)
+{
+	const struct vfm_vu_may_part may = { may_part, server };
+	struct vfm_srv_client *client = &server->client;
+
+	if (client->in_parts && !client->refused_part && client->write.room)
+		return vfm_vu_conn_recv_into(client->conn, msg, client->write.room, NULL);
+	return vfm_vu_conn_recv_part(client->conn, msg, &may, NULL);
+}
+
 /* A request that came earlier, or the next one. 1: handled; 0: there is none. */
 static int serve_one(struct vfm_server *server, bool look)
 {
@@ -118,7 +141,7 @@ static int serve_one(struct vfm_server *server, bool look)
 	}
 	if (!look && !vfm_vu_conn_has_message(client->conn))
 		return 0;
-	ret = vfm_vu_conn_recv_part(client->conn, msg, VFM_VU_MIG_DATA_WRITE, NULL);
+	ret = receive_part(server, msg);
 	if (ret < 0)
 		client->lost = ret;
 	if (ret <= 0)

@@ -37,6 +37,7 @@
 struct command {
 	size_t fixed; /* bytes that are always there */
 	int (*handle)(struct vfm_srv_request *rq);
+	int (*more)(struct vfm_srv_request *rq); /* further parts of those that have them */
 	bool v2; /* is of v2, and not there for a client that is shown v1 alone */
 };
 
@@ -56,13 +57,15 @@ static const struct command commands[VFM_VU_NR_COMMANDS] = {
 	[VFM_VU_DEVICE_GET_IRQ_INFO] = { VFM_VU_IRQ_INFO_SIZE, vfm_srv_get_irq_info },
 	[VFM_VU_DEVICE_SET_IRQS] = { VFM_VU_SET_IRQS_SIZE, vfm_srv_set_irqs },
 	[VFM_VU_REGION_READ] = { VFM_VU_REGION_ACCESS_SIZE, vfm_srv_region_read },
-	[VFM_VU_REGION_WRITE] = { VFM_VU_REGION_ACCESS_SIZE, vfm_srv_region_write },
+	[VFM_VU_REGION_WRITE] = { VFM_VU_REGION_ACCESS_SIZE, vfm_srv_region_write,
+				  .more = vfm_srv_region_write_more },
 	[VFM_VU_DEVICE_RESET] = { 0, vfm_srv_reset },
 	[VFM_VU_DIRTY_PAGES] = { 0, vfm_srv_dirty_pages },
 	[VFM_VU_REGION_WRITE_MULTI] = { sizeof(uint64_t), vfm_srv_region_write_multi },
 	[VFM_VU_DEVICE_FEATURE] = { VFM_VU_FEATURE_SIZE, vfm_srv_feature },
-	[VFM_VU_MIG_DATA_READ] = { VFM_VU_MIG_DATA_SIZE, vfm_srv_data_read, true },
-	[VFM_VU_MIG_DATA_WRITE] = { VFM_VU_MIG_DATA_SIZE, vfm_srv_data_write, true },
+	[VFM_VU_MIG_DATA_READ] = { VFM_VU_MIG_DATA_SIZE, vfm_srv_data_read, .v2 = true },
+	[VFM_VU_MIG_DATA_WRITE] = { VFM_VU_MIG_DATA_SIZE, vfm_srv_data_write,
+				    .more = vfm_srv_data_write_more, .v2 = true },
 };
 
 /* ---- the reply ----------------------------------------------------------------- */
@@ -99,12 +102,15 @@ int vfm_srv_refuse(struct vfm_vu_conn *conn, const struct vfm_vu_msg *msg, int c
 /* The body stays where it is until the socket has taken it: nothing is handled before that. */
 static int answer(struct vfm_srv_request *rq)
 {
-	struct iovec body = { rq->out, rq->out_len };
+	struct iovec body[2] = { { rq->out, rq->out_len },
+				 { (void *)(uintptr_t)rq->data, rq->data_len } };
 	struct vfm_vu_out out = { .id = rq->msg->id,
 				  .command = rq->msg->command,
 				  .flags = VFM_VU_REPLY | rq->flags,
-				  .body = &body,
-				  .nr_body = rq->out_len ? 1 : 0,
+				  .body = body,
+				  .nr_body = !rq->out_len   ? 0
+					     : rq->data_len ? 2
+							    : 1,
 				  .fds = rq->fds,
 				  .nr_fds = rq->nr_fds,
 				  .keep = true };
@@ -152,7 +158,7 @@ static int dispatch_part(struct vfm_srv_request *rq)
 
 	client->in_parts = rq->msg->rest;
 	if (!ret) {
-		ret = rq->msg->inner ? vfm_srv_data_write_more(rq) : dispatch(rq);
+		ret = rq->msg->inner ? commands[rq->msg->command].more(rq) : dispatch(rq);
 		if (ret && !client->lost)
 			log_refusal(rq, ret);
 	}
@@ -174,6 +180,8 @@ void vfm_srv_handle(struct vfm_server *server, struct vfm_vu_msg *msg)
 	rq.in = vfm_reader_of(msg->payload, msg->len);
 	rq.out = NULL;
 	rq.out_len = 0;
+	rq.data = NULL;
+	rq.data_len = 0;
 	rq.flags = 0;
 	rq.nr_fds = 0;
 	rq.err.msg[0] = 0;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "region/region.h"
 
 struct access {
 	uint64_t offset;
@@ -30,14 +31,32 @@ static int read_access(struct vfm_srv_request *rq, struct access *a)
 	return 0;
 }
 
+/* Data of a chunk of v1 goes out from where it stands; rq->data is NULL for all else. */
+static int find_data(struct vfm_srv_request *rq, const struct access *a)
+{
+	const struct vfm_server *server = rq->server;
+
+	if (!server->front || a->region != server->front_index)
+		return 0;
+	return vfm_front_look(server->front, a->offset, a->count, &rq->data, &rq->err);
+}
+
 int vfm_srv_region_read(struct vfm_srv_request *rq)
 {
 	struct access a;
 	int ret = read_access(rq, &a);
 	uint8_t *out;
 
+	if (!ret)
+		ret = find_data(rq, &a);
 	if (ret)
 		return ret;
+	if (rq->data) {
+		rq->data_len = a.count;
+		memcpy(vfm_srv_reply(rq, VFM_VU_REGION_ACCESS_SIZE), rq->msg->payload,
+		       VFM_VU_REGION_ACCESS_SIZE);
+		return 0;
+	}
 	out = vfm_srv_reply(rq, VFM_VU_REGION_ACCESS_SIZE + (size_t)a.count);
 	if (!out)
 		return -ENOMEM;
@@ -48,19 +67,47 @@ int vfm_srv_region_read(struct vfm_srv_request *rq)
 
 int vfm_srv_region_write(struct vfm_srv_request *rq)
 {
+	struct vfm_srv_write *w = &rq->client->write;
 	struct access a;
 	int ret = read_access(rq, &a);
 
 	if (ret)
 		return ret;
-	if (a.count != rq->in.left)
+	if (a.count != rq->in.left + rq->msg->rest)
 		return vfm_fail(&rq->err, -EINVAL,
 				"write to region %" PRIu32 ": %" PRIu32 " bytes, and %zu came",
-				a.region, a.count, rq->in.left);
-	ret = vfm_device_write_region(rq->dev, a.region, a.offset, rq->in.p, a.count, &rq->err);
+				a.region, a.count, rq->in.left + rq->msg->rest);
+	memcpy(w->fixed, rq->msg->payload, sizeof(w->fixed));
+	w->region = a.region;
+	w->offset = a.offset;
+	w->room = NULL;
+	return vfm_srv_region_write_more(rq);
+}
+
+/* Where the rest of a write is to go, if it is data of v1: then it is received there. */
+static int find_room(struct vfm_srv_request *rq)
+{
+	struct vfm_srv_write *w = &rq->client->write;
+
+	if (!rq->msg->rest)
+		return 0;
+	return vfm_front_room(rq->server->front, w->offset, rq->msg->rest, &w->room, &rq->err);
+}
+
+int vfm_srv_region_write_more(struct vfm_srv_request *rq)
+{
+	struct vfm_srv_write *w = &rq->client->write;
+	size_t len = rq->in.left;
+	int ret = 0;
+
+	if (rq->in.p != w->room)
+		ret = vfm_device_write_region(rq->dev, w->region, w->offset, rq->in.p, len,
+					      &rq->err);
+	w->offset += len;
 	if (!ret)
-		memcpy(vfm_srv_reply(rq, VFM_VU_REGION_ACCESS_SIZE), rq->msg->payload,
-		       VFM_VU_REGION_ACCESS_SIZE);
+		ret = find_room(rq);
+	if (!ret && !rq->msg->rest)
+		memcpy(vfm_srv_reply(rq, sizeof(w->fixed)), w->fixed, sizeof(w->fixed));
 	return ret;
 }
 

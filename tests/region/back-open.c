@@ -59,7 +59,7 @@ static void found_and_hidden(void **state)
 		assert_int_equal(vfm_device_get_protocol(dev, &protocol, NULL), 0);
 		assert_int_equal(protocol.version, 1);
 		assert_int_equal(protocol.region, at);
-		assert_int_equal(protocol.section_size, PEER_SIZE - VFM_V1_REGISTERS_END);
+		assert_int_equal(protocol.region_size, PEER_SIZE);
 		assert_int_equal(protocol.mapped_size, 0);
 		assert_false(protocol.late_proof);
 		if (at == nr - 1) {
