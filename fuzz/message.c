@@ -5,7 +5,8 @@
  * A client's bytes into a server over a small sim:dma device. The first byte chooses: with bit 0
  * the rest is the byte stream as it is; without it, a list of messages whose headers are made right
  * here, so that a fuzzer gets behind the framing. With bit 1 a good VERSION comes first, with bit 2
- * it asks for the extension, and with bit 3 every message carries a descriptor.
+ * it asks for the extension, with bit 3 every message carries a descriptor, and with bit 4 the
+ * server shows protocol v1 as well.
  *
  * Whatever came: afterwards the device serves a client that behaves.
  */
@@ -27,6 +28,7 @@
 #define VERSION (1u << 1)
 #define EXTENSION (1u << 2)
 #define DESCRIPTORS (1u << 3)
+#define BOTH_FACES (1u << 4)
 
 #define DEVICE "sim:dma,state=64K,initial=8K,bar=8K"
 
@@ -103,9 +105,10 @@ static void put_list(int sock, const uint8_t *data, size_t size, int fd)
 }
 
 /* Serve what was sent until the client is gone, and throw the replies away. */
-static size_t serve(struct vfm_device *dev, int sock, int server_sock)
+static size_t serve(struct vfm_device *dev, int sock, int server_sock, enum vfm_face face)
 {
-	struct vfm_server_opts opts = VFM_SERVER_OPTS(.fd = server_sock, .timeout_ms = 1);
+	struct vfm_server_opts opts =
+		VFM_SERVER_OPTS(.fd = server_sock, .timeout_ms = 1, .face = face);
 	static uint8_t replies[1 << 20];
 	struct vfm_server *server;
 	struct vfm_err err;
@@ -140,7 +143,8 @@ static void check_device(struct vfm_device *dev)
 	    !put_message(socks[0], VFM_VU_DEVICE_GET_INFO, 0, info, sizeof(info), -1))
 		abort();
 	shutdown(socks[0], SHUT_WR);
-	if (serve(dev, socks[0], socks[1]) < 2 * VFM_VU_HEADER_SIZE + 4 + VFM_VU_INFO_SIZE)
+	if (serve(dev, socks[0], socks[1], VFM_FACE_V2) <
+	    2 * VFM_VU_HEADER_SIZE + 4 + VFM_VU_INFO_SIZE)
 		abort();
 	close(socks[0]);
 }
@@ -165,7 +169,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else if (size > 1)
 		put(socks[0], data + 1, VFM_MIN(size - 1, INPUT_MAX), fd);
 	shutdown(socks[0], SHUT_WR);
-	serve(dev, socks[0], socks[1]);
+	serve(dev, socks[0], socks[1], data[0] & BOTH_FACES ? VFM_FACE_BOTH : VFM_FACE_V2);
 	check_device(dev);
 	close(socks[0]);
 	if (fd >= 0)

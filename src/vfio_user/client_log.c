@@ -297,22 +297,13 @@ static int ask_by_ranges(struct vfm_client *c, const struct vfm_client_log_part 
 	return ret;
 }
 
-static bool has_whole_pages(const struct vfm_client_log_part *p)
+static bool can_ask(const struct vfm_client *c, const struct vfm_client_log_part *p)
 {
-	return (p->iova | p->size) % PAGE == 0;
+	if (c->log.keeper == VFM_CLIENT_LOG_MESSAGES)
+		return (p->iova | p->size) % PAGE == 0;
+	return p->size >= c->log.page_size;
 }
 
-static int refresh_by_message(struct vfm_client *c, struct vfm_client_log_part *p,
-			      struct vfm_err *err)
-{
-	int ret = vfm_client_dirty_get(c, p->iova, p->size, err);
-
-	if (!ret)
-		add_answer(c, p->bits, p->count);
-	return ret;
-}
-
-/* What cannot be asked for is dirty, always. */
 static int refresh(struct vfm_client *c, struct vfm_client_log_part *p, struct vfm_err *err)
 {
 	bool by_message = c->log.keeper == VFM_CLIENT_LOG_MESSAGES;
@@ -321,14 +312,13 @@ static int refresh(struct vfm_client *c, struct vfm_client_log_part *p, struct v
 
 	if (!p->live || !p->remote)
 		return 0;
-	if (by_message ? !has_whole_pages(p) : p->size < page_size) {
+	if (!can_ask(c, p)) {
 		vfm_bitmap_set_range(p->bits, 0, p->count);
 		return 0;
 	}
-	if (by_message)
-		return refresh_by_message(c, p, err);
-	ret = ask(c, p->iova, p->size, page_size, err);
-	if (vfm_client_refused(ret) && !c->dead)
+	ret = by_message ? vfm_client_dirty_get(c, p->iova, p->size, err)
+			 : ask(c, p->iova, p->size, page_size, err);
+	if (vfm_client_refused(ret) && !by_message && !c->dead)
 		return ask_by_ranges(c, p, err);
 	if (ret)
 		return ret;
@@ -345,7 +335,7 @@ int vfm_client_log_ask_unmap(struct vfm_client *c, struct vfm_client_mapping *m,
 	struct vfm_client_log_part *p = m->part;
 	int ret;
 
-	if (c->log.keeper != VFM_CLIENT_LOG_MESSAGES || !p || !p->remote || !has_whole_pages(p))
+	if (c->log.keeper != VFM_CLIENT_LOG_MESSAGES || !p || !p->remote || !can_ask(c, p))
 		return -ENOTTY;
 	ret = vfm_client_dirty_unmap(c, p->iova, p->size, known, err);
 	if (!ret && *known)
@@ -425,7 +415,7 @@ int vfm_client_report_log(struct vfm_device *dev, uint64_t iova, uint64_t size, 
 		return ret;
 	if (vfm_client_log_in_parts(c))
 		ret = report_by_parts(c, iova, size, page_size, bitmap, err);
-	else if (c->extension)
+	else if (c->log.keeper == VFM_CLIENT_LOG_SERVER)
 		ret = report_by_server(c, iova, size, page_size, bitmap, err);
 	else
 		ret = vfm_fail(err, -EINVAL, "no log is running");
@@ -576,6 +566,16 @@ int vfm_client_start_log(struct vfm_device *dev, uint64_t *page_size,
 	return ret;
 }
 
+/* Whether one could run is what some want to know by this: a server that can tell is asked. */
+static int stop_none(struct vfm_client *c, struct vfm_err *err)
+{
+	int ret = c->extension ? send_stop(c, err) : vfm_fail(err, -EINVAL, "none is running");
+
+	if (ret == -ENOTTY && !vfm_client_dirty_switch(c, false, NULL))
+		ret = vfm_fail(err, -EINVAL, "none is running");
+	return ret;
+}
+
 int vfm_client_stop_log(struct vfm_device *dev, struct vfm_err *err)
 {
 	struct vfm_client *c = vfm_client_of(dev);
@@ -583,9 +583,9 @@ int vfm_client_stop_log(struct vfm_device *dev, struct vfm_err *err)
 
 	if (ret)
 		return ret;
-	if (c->log.keeper == VFM_CLIENT_LOG_NONE && !c->extension)
-		return vfm_fail(err, -EINVAL, "stop the log: none is running");
-	if (c->log.keeper == VFM_CLIENT_LOG_MESSAGES)
+	if (c->log.keeper == VFM_CLIENT_LOG_NONE)
+		ret = stop_none(c, err);
+	else if (c->log.keeper == VFM_CLIENT_LOG_MESSAGES)
 		ret = vfm_client_dirty_switch(c, false, err);
 	else
 		ret = send_stop(c, err);

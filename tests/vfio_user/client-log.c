@@ -46,6 +46,7 @@ struct range {
 struct model {
 	bool whole;  /* the server keeps all of it: exact pages, any range */
 	bool ranges; /* it goes by the two ranges of the start */
+	bool tells;  /* what was written, when it unmaps */
 	uint64_t log_page;
 	struct range maps[16];
 	unsigned int nr_maps;
@@ -135,7 +136,7 @@ static void step_unmap(struct vfm_device *dev, struct model *m, struct peer *p)
 		memset(p->log_dirty + r.iova / PAGE, 0, r.size / PAGE);
 		pthread_mutex_unlock(&p->lock);
 	}
-	if (!m->whole && r.fd && r.flags & VFM_DMA_WRITE)
+	if (!m->whole && !m->tells && r.fd && r.flags & VFM_DMA_WRITE)
 		mark(m, r.iova, r.size);
 	m->maps[i] = m->maps[--m->nr_maps];
 }
@@ -229,8 +230,9 @@ static void run(const struct peer_opts *base, uint64_t with_seed)
 	opts.meddle = meddle;
 	opts.user = &job;
 	dev = peer_open(&p, &opts);
-	m->whole = opts.extension;
-	m->ranges = !opts.extension && !opts.libvfio;
+	m->whole = opts.extension && !opts.v1;
+	m->ranges = !opts.extension && !opts.libvfio && !opts.v1;
+	m->tells = opts.v1 && !opts.no_unmap_get;
 	m->log_page = PAGE << (m->ranges ? 0 : rnd(4));
 	for (int i = 0; i < 5; i++)
 		step_map(dev, m, &p);
@@ -259,8 +261,11 @@ static void run(const struct peer_opts *base, uint64_t with_seed)
 		}
 	}
 	assert_int_equal(vfm_device_stop_log(dev, NULL), 0);
+	assert_false(p.logging);
 	vfm_device_close(dev);
 	peer_stop(&p);
+	assert_int_equal(p.seen[VFM_VU_DIRTY_PAGES] != 0, opts.v1);
+	assert_int_equal(p.reported != 0, m->tells);
 	free(m);
 }
 
@@ -308,7 +313,7 @@ static void started_once(void **state)
 	/* Pages too small to be reported in are not asked for. */
 	page = 512;
 	assert_int_equal(vfm_device_start_log(dev, &page, &range, 1, NULL), 0);
-	assert_int_equal(page, opts->extension ? 512 : 4096);
+	assert_int_equal(page, opts->extension && !opts->v1 ? 512 : 4096);
 	vfm_device_close(dev);
 	peer_stop(&p);
 }
@@ -408,6 +413,9 @@ static void shared_page(void **state)
 }
 
 static const struct peer_opts strict = { 0 };
+static const struct peer_opts v1 = { .v1 = true, .libvfio = true };
+static const struct peer_opts v1_silent = { .v1 = true, .libvfio = true, .no_unmap_get = true };
+static const struct peer_opts v1_extended = { .v1 = true, .extension = true };
 static const struct peer_opts libvfio = { .libvfio = true }, extended = { .extension = true };
 
 int main(void)
@@ -418,11 +426,19 @@ int main(void)
 		{ "against_model (extension)", against_model, NULL, NULL,
 		  (void *)(uintptr_t)&extended },
 		{ "against_model (strict)", against_model, NULL, NULL, (void *)(uintptr_t)&strict },
+		{ "against_model (v1)", against_model, NULL, NULL, (void *)(uintptr_t)&v1 },
+		{ "against_model (v1 that unmaps in silence)", against_model, NULL, NULL,
+		  (void *)(uintptr_t)&v1_silent },
+		{ "against_model (v1 with the extension)", against_model, NULL, NULL,
+		  (void *)(uintptr_t)&v1_extended },
 		cmocka_unit_test(shared_page),
 		{ "started_once (libvfio-user)", started_once, NULL, NULL,
 		  (void *)(uintptr_t)&libvfio },
 		{ "started_once (extension)", started_once, NULL, NULL,
 		  (void *)(uintptr_t)&extended },
+		{ "started_once (v1)", started_once, NULL, NULL, (void *)(uintptr_t)&v1 },
+		{ "started_once (v1 with the extension)", started_once, NULL, NULL,
+		  (void *)(uintptr_t)&v1_extended },
 		cmocka_unit_test(chosen_page_size),
 		cmocka_unit_test(in_pieces),
 	};

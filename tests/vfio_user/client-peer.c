@@ -528,10 +528,24 @@ static void drop_map(struct peer *p, unsigned int i)
 	p->maps[i] = p->maps[--p->nr_maps];
 }
 
+static int report_v1(struct peer *p, const struct peer_msg *req, struct peer_msg *reply);
+
 static int do_unmap(struct peer *p, const struct peer_msg *req, struct peer_msg *reply)
 {
 	uint32_t flags = peer_get32(req, 4);
 
+	if (flags & 1) {
+		int ret = p->opts.no_unmap_get ? EINVAL : report_v1(p, req, reply);
+
+		if (ret)
+			return ret;
+		p->reported++;
+		for (unsigned int i = 0; i < p->nr_maps; i++) {
+			if (p->maps[i].iova == peer_get64(req, 8))
+				drop_map(p, i);
+		}
+		return 0;
+	}
 	if (req->len != 24 || peer_get32(req, 0) != 24 || (flags && !p->opts.extension))
 		wrong(p, "DMA_UNMAP of %zu bytes, flags %u", req->len, flags);
 	memcpy(reply->bytes, req->bytes, 24);
@@ -708,6 +722,65 @@ static int do_report(struct peer *p, const struct peer_msg *req, struct peer_msg
 	return 0;
 }
 
+/* A whole mapping, in pages of 4096: GET and the unmapping put the same behind argsz and flags. */
+static int report_v1(struct peer *p, const struct peer_msg *req, struct peer_msg *reply)
+{
+	uint64_t iova = peer_get64(req, 8), size = peer_get64(req, 16);
+	uint64_t bytes = (size / 4096 + 63) / 64 * 8;
+	struct peer_map *m = NULL;
+
+	for (unsigned int i = 0; i < p->nr_maps; i++) {
+		if (p->maps[i].iova == iova && p->maps[i].size == size)
+			m = &p->maps[i];
+	}
+	if (req->len != 40 || peer_get32(req, 0) != 40 + bytes || peer_get64(req, 24) != 4096 ||
+	    peer_get64(req, 32) != bytes || (iova | size) % 4096 || !m || m->fd < 0)
+		wrong(p, "asked for dirty pages in %zu bytes: 0x%llx+0x%llx by %llu, argsz %u",
+		      req->len, (unsigned long long)iova, (unsigned long long)size,
+		      (unsigned long long)peer_get64(req, 24), peer_get32(req, 0));
+	if (!p->logging || !m || 40 + bytes > PEER_MAX)
+		return EINVAL;
+	memcpy(reply->bytes, req->bytes, 40);
+	memset(reply->bytes + 40, 0, bytes);
+	reply->len = 40 + bytes;
+	for (uint64_t i = 0; i < size / 4096; i++) {
+		uint8_t *page = p->opts.libvfio ? &m->dirty[i] : &p->log_dirty[iova / 4096 + i];
+
+		if (*page)
+			reply->bytes[40 + i / 8] |= (uint8_t)(1u << i % 8);
+		*page = 0;
+	}
+	return 0;
+}
+
+static void clear_log(struct peer *p)
+{
+	memset(p->log_dirty, 0, sizeof(p->log_dirty));
+	for (unsigned int i = 0; i < p->nr_maps; i++)
+		memset(p->maps[i].dirty, 0, p->maps[i].size / 4096 + 2);
+}
+
+static int do_dirty(struct peer *p, const struct peer_msg *req, struct peer_msg *reply)
+{
+	uint32_t flags = peer_get32(req, 4);
+
+	if (!p->opts.v1)
+		return p->opts.libvfio ? EINVAL : ENOTTY;
+	if (flags == 4)
+		return report_v1(p, req, reply);
+	if (req->len != 8 || peer_get32(req, 0) != 8 || (flags != 1 && flags != 2))
+		wrong(p, "DIRTY_PAGES of %zu bytes, flags %u", req->len, flags);
+	if (flags == 1 && !p->logging)
+		clear_log(p);
+	p->logging = flags == 1;
+	p->log_page = 4096;
+	if (p->opts.libvfio)
+		return 0; /* a header alone */
+	memcpy(reply->bytes, req->bytes, 8);
+	reply->len = 8;
+	return 0;
+}
+
 static int do_start(struct peer *p, const struct peer_msg *req, struct peer_msg *reply)
 {
 	uint64_t page = peer_get64(req, 8);
@@ -721,9 +794,7 @@ static int do_start(struct peer *p, const struct peer_msg *req, struct peer_msg 
 	p->log_page = page;
 	p->nr_log_ranges = nr < 4 ? nr : 4;
 	memcpy(p->log_ranges, req->bytes + 24, p->nr_log_ranges * sizeof(p->log_ranges[0]));
-	memset(p->log_dirty, 0, sizeof(p->log_dirty));
-	for (unsigned int i = 0; i < p->nr_maps; i++)
-		memset(p->maps[i].dirty, 0, p->maps[i].size / 4096 + 2);
+	clear_log(p);
 	memcpy(reply->bytes, req->bytes, req->len);
 	reply->len = req->len;
 	return 0;
@@ -774,6 +845,8 @@ static int do_feature(struct peer *p, const struct peer_msg *req, struct peer_ms
 
 	if (p->opts.no_migration)
 		return EINVAL;
+	if (p->opts.v1 && (flags & 0xffff) >= 6 && (flags & 0xffff) <= 8)
+		return p->opts.libvfio ? EINVAL : ENOTTY;
 	peer_put32(reply, 0, peer_get32(req, 0));
 	peer_put32(reply, 4, flags);
 	switch (flags) {
@@ -866,7 +939,7 @@ static int handle(struct peer *p, struct peer_msg *req, struct peer_msg *reply)
 	case VFM_VU_DEVICE_RESET:
 		return do_reset(p, req);
 	case VFM_VU_DIRTY_PAGES:
-		return p->opts.libvfio ? EINVAL : ENOTTY;
+		return do_dirty(p, req, reply);
 	case VFM_VU_DEVICE_FEATURE:
 		return do_feature(p, req, reply);
 	case VFM_VU_MIG_DATA_READ:

@@ -51,6 +51,8 @@ struct peer_opts {
 	bool extension;
 	bool libvfio;	   /* all the quirks */
 	bool no_migration; /* as a server of the v1 era, or one without */
+	bool v1;	   /* the log by DIRTY_PAGES and DMA_UNMAP, not by features */
+	bool no_unmap_get; /* with v1: DMA_UNMAP does not report */
 	bool one_recv;	   /* takes a body only as far as one recv() gives it */
 	const char *json;  /* of VERSION, instead of the usual */
 	uint64_t migration;
@@ -81,6 +83,7 @@ struct peer {
 	size_t largest;	   /* body */
 	char *wrong;	   /* a request that breaks the protocol, in words */
 	uint32_t last_argsz;
+	unsigned int reported; /* unmappings with a bitmap */
 
 	/* The device. */
 	uint8_t regs[4096];

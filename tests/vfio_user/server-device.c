@@ -395,11 +395,30 @@ static int dev_start_log(struct vfm_device *dev, uint64_t *page_size,
 		return vfm_fail(err, -ENOTTY, "no log");
 	if (t->log_page_size)
 		return vfm_fail(err, -EINVAL, "a log is running");
+	t->starts++;
 	*page_size = VFM_MAX(*page_size, (uint64_t)4096);
 	t->log_page_size = *page_size;
 	memcpy(t->log_ranges, ranges, nr_ranges * sizeof(*ranges));
 	t->nr_log_ranges = nr_ranges;
 	return 0;
+}
+
+/* What it was told to log, and has not reported yet. */
+static void report_exactly(struct test_device *t, uint64_t iova, uint64_t size, uint64_t page_size,
+			   uint64_t *bitmap)
+{
+	bool logged = false;
+
+	for (size_t i = 0; i < t->nr_log_ranges; i++)
+		logged |= iova >= t->log_ranges[i].iova &&
+			  iova + size <= t->log_ranges[i].iova + t->log_ranges[i].size;
+	assert_true(logged);
+	for (uint64_t page = iova / 4096; page <= (iova + size - 1) / 4096; page++) {
+		if (page >= TEST_LOG_PAGES || !t->log_written[page])
+			continue;
+		t->log_written[page] = false;
+		vfm_bitmap_set(bitmap, (page * 4096 - iova) / page_size);
+	}
 }
 
 /* Every third page is dirty, by its number. */
@@ -411,6 +430,14 @@ static int dev_report_log(struct vfm_device *dev, uint64_t iova, uint64_t size, 
 	if (!t->log_page_size)
 		return vfm_fail(err, t->no_log ? -ENOTTY : -EINVAL, "no log");
 	assert_int_equal((uintptr_t)bitmap % sizeof(uint64_t), 0);
+	t->reports++;
+	t->maps_at_report = t->nr_maps;
+	if (t->fail_report)
+		return vfm_fail(err, t->fail_report, "the log is broken");
+	if (t->log_exact) {
+		report_exactly(t, iova, size, page_size, bitmap);
+		return 0;
+	}
 	for (uint64_t i = 0; i < (size + page_size - 1) / page_size; i++) {
 		assert_false(vfm_bitmap_test(bitmap, i));
 		if ((iova / page_size + i) % 3 == 0)
@@ -425,6 +452,7 @@ static int dev_stop_log(struct vfm_device *dev, struct vfm_err *err)
 
 	if (!t->log_page_size)
 		return vfm_fail(err, t->no_log ? -ENOTTY : -EINVAL, "no log");
+	t->stops++;
 	t->log_page_size = 0;
 	return 0;
 }

@@ -27,6 +27,8 @@
 #define TEST_NR_IRQS 3
 #define TEST_VECTORS 40
 
+#define TEST_LOG_PAGES 1024u
+
 #define TEST_DATA_SIZE 300000u /* of the session: byte n is (uint8_t)(n * 7 + (n >> 8)) */
 
 struct test_map {
@@ -64,6 +66,11 @@ struct test_device {
 	int fail;	       /* the answer of every call but those that clean up, when not 0 */
 	bool no_log, no_reset; /* it has none */
 	bool dma_in_process;   /* process() does a DMA read of 8 bytes from 0 */
+	/* A log that is exact: pages from address 0 that are dirty, and what it was asked. */
+	bool log_exact;
+	int fail_report;
+	bool log_written[TEST_LOG_PAGES];
+	unsigned int starts, stops, reports, maps_at_report;
 };
 
 struct test_device *test_device_new(void);

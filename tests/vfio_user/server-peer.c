@@ -54,7 +54,7 @@ static void note_log(void *user, const char *text)
 	snprintf(e->last_log, sizeof(e->last_log), "%s", text);
 }
 
-void env_open(struct env *e)
+void env_open_face(struct env *e, enum vfm_face face)
 {
 	const char *tmp = getenv("TMPDIR");
 
@@ -65,9 +65,14 @@ void env_open(struct env *e)
 		 tmp && strlen(tmp) < 30 ? tmp : "/tmp", (int)getpid());
 	assert_int_equal(vfm_server_new(&e->server, &e->t->dev,
 					&VFM_SERVER_OPTS(.path = e->path, .timeout_ms = 2000,
-							 .log = note_log, .user = e),
+							 .log = note_log, .user = e, .face = face),
 					NULL),
 			 0);
+}
+
+void env_open(struct env *e)
+{
+	env_open_face(e, VFM_FACE_V2);
 }
 
 void env_close(struct env *e)
@@ -133,6 +138,8 @@ uint32_t env_hello(struct env *e, struct vfm_vu_conn *conn, const char *json)
 	await(e, conn, &msg);
 	assert_int_equal(msg.id, 77);
 	assert_int_equal(msg.command, VFM_VU_VERSION);
+	snprintf(e->version, sizeof(e->version), "%s",
+		 msg.len > 4 ? (const char *)msg.payload + 4 : "");
 	return msg.error;
 }
 

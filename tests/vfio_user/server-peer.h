@@ -31,6 +31,7 @@ struct env {
 	char path[64];
 	unsigned int logged;
 	char last_log[512];
+	char version[512]; /* JSON of the last VERSION reply */
 };
 
 /* Fields one after another, without padding. */
@@ -46,6 +47,7 @@ uint64_t get64(const struct vfm_vu_msg *msg, size_t at);
 
 /* A server on a socket in the temporary directory. */
 void env_open(struct env *e);
+void env_open_face(struct env *e, enum vfm_face face);
 void env_close(struct env *e);
 
 /* Let the server work until it has nothing to do. */

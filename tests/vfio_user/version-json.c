@@ -88,6 +88,35 @@ static void good(void **state)
 	}
 }
 
+/* Pages of the dirty log of v1: nobody fails over them. */
+static void pages_of_v1(void **state)
+{
+	static const struct {
+		const char *json;
+		uint64_t pgsize;
+	} rows[] = {
+		{ CAPS(""), 0 },
+		{ CAPS("\"migration\":{}"), 0 },
+		{ CAPS("\"migration\":{\"pgsize\":4096}"), 4096 },
+		{ CAPS("\"migration\":{\"pgsize\":65536,\"max_bitmap_size\":1}"), 65536 },
+		{ CAPS("\"migration\":{\"pgsize\":0}"), 0 },
+		{ CAPS("\"migration\":{\"pgsize\":-4096}"), 0 },
+		{ CAPS("\"migration\":{\"pgsize\":\"4096\"}"), 0 },
+		{ CAPS("\"migration\":{\"pgsize\":[]}"), 0 },
+		{ CAPS("\"migration\":true"), 0 },
+		{ CAPS("\"migration\":null"), 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(rows); i++) {
+		struct vfm_vu_caps caps;
+
+		assert_int_equal(parse(&caps, 0, 2, rows[i].json, strlen(rows[i].json) + 1, NULL),
+				 0);
+		assert_int_equal(caps.v1_pgsize, rows[i].pgsize);
+	}
+}
+
 static void bad(void **state)
 {
 	static const char *const rows[] = {
@@ -163,6 +192,7 @@ static void check_same(const struct vfm_vu_caps *a, const struct vfm_vu_caps *b)
 	assert_int_equal(a->write_multiple, b->write_multiple);
 	assert_int_equal(a->twin_socket, b->twin_socket);
 	assert_int_equal(a->extension, b->extension);
+	assert_int_equal(a->v1_pgsize, b->v1_pgsize);
 }
 
 static void round_trip(void **state)
@@ -188,6 +218,7 @@ static void round_trip(void **state)
 	caps.write_multiple = true;
 	caps.twin_socket = true;
 	caps.extension = 1;
+	caps.v1_pgsize = 4096;
 	len = vfm_vu_caps_format(&caps, payload, sizeof(payload), NULL);
 	assert_true(len > 0);
 	assert_int_equal(strlen((char *)payload + 4), len - 5);
@@ -212,6 +243,7 @@ static void short_reply(void **state)
 	vfm_vu_caps_defaults(&caps);
 	caps.max_fds = VFM_VU_MAX_FDS;
 	caps.write_multiple = true;
+	caps.v1_pgsize = 65536;
 	assert_in_range(vfm_vu_caps_format(&caps, payload, sizeof(payload), NULL), 5, 193);
 }
 
@@ -220,7 +252,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good),	       cmocka_unit_test(bad),
 		cmocka_unit_test(numbers),     cmocka_unit_test(round_trip),
-		cmocka_unit_test(short_reply),
+		cmocka_unit_test(short_reply), cmocka_unit_test(pages_of_v1),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
