@@ -88,6 +88,7 @@ enum vfm_vu_command {
 #define VFM_VU_MAX_DMA_MAPS 65535u
 #define VFM_VU_MAX_VERSION_SIZE 4096u  /* of a VERSION message */
 #define VFM_VU_MAX_BITMAP (256u << 20) /* bytes of bitmap in one report */
+#define VFM_VU_DIRTY_PAGE 4096u	       /* of the dirty pages of v1, whatever the host has */
 #define VFM_VU_SAFE_WRITE (32u << 10)  /* body that a peer with a single recv() takes whole */
 
 /*

@@ -58,6 +58,21 @@ struct vfm_front_session {
 };
 
 /**
+ * enum vfm_front_mask - states that the region shows where the device has another
+ * @VFM_MASK_NONE: it shows that of the device
+ * @VFM_MASK_PRE_COPY: of RUNNING: the device has no PRE_COPY, and must have it in v1
+ * @VFM_MASK_RESUMING: of STOP: RESUMING was to be left, the image is in and right, and the
+ *	device failed after that: going on may be tried again
+ * @VFM_MASK_ERROR: of any: it failed on its way, and to go back, too
+ */
+enum vfm_front_mask {
+	VFM_MASK_NONE,
+	VFM_MASK_PRE_COPY,
+	VFM_MASK_RESUMING,
+	VFM_MASK_ERROR,
+};
+
+/**
  * struct vfm_front - a device with the migration region
  * @pass: the device behind is borrowed
  * @migration: what that can do
@@ -69,7 +84,7 @@ struct vfm_front_session {
  * @reserved: bits of device_state
  * @state: of the device, as last heard
  * @known: @state is to be relied on
- * @played: the device has no PRE_COPY, runs, and is shown as if it had
+ * @mask: what the region shows instead of @state
  * @session: dropped when the device's own ends
  */
 struct vfm_front {
@@ -82,7 +97,7 @@ struct vfm_front {
 	uint32_t reserved;
 	enum vfm_state state;
 	bool known;
-	bool played;
+	enum vfm_front_mask mask;
 	struct vfm_front_session session;
 };
 

@@ -8,6 +8,9 @@
  *
  * A device without PRE_COPY must have it here all the same: it stays RUNNING, and the
  * region shows a pre-copy in which there is nothing to read.
+ *
+ * In v2 a change that fails leaves the device at the last state that it reached; in v1 it is
+ * in the state before, or in ERROR. So it is brought back, or is said to be broken.
  */
 
 #include "region/front.h"
@@ -29,8 +32,9 @@ static void learn(struct vfm_front *f, enum vfm_state state)
 {
 	if (!same_session(f->state, state))
 		vfm_front_drop(f);
-	if (state != VFM_STATE_RUNNING)
-		f->played = false;
+	if ((f->mask == VFM_MASK_PRE_COPY && state != VFM_STATE_RUNNING) ||
+	    (f->mask == VFM_MASK_RESUMING && state != VFM_STATE_STOP))
+		f->mask = VFM_MASK_NONE;
 	f->state = state;
 	f->known = true;
 }
@@ -64,9 +68,14 @@ static int set_inner(struct vfm_front *f, enum vfm_state to, struct vfm_err *err
 
 struct vfm_v1_state vfm_front_state(const struct vfm_front *f)
 {
-	struct vfm_v1_state shown = f->played ? VFM_V1_STATE_PRE_COPY : vfm_v1_from_v2(f->state);
+	static const enum vfm_state masks[] = {
+		[VFM_MASK_PRE_COPY] = VFM_STATE_PRE_COPY,
+		[VFM_MASK_RESUMING] = VFM_STATE_RESUMING,
+		[VFM_MASK_ERROR] = VFM_STATE_ERROR,
+	};
+	enum vfm_state shown = f->mask ? masks[f->mask] : f->state;
 
-	return vfm_v1_modify(vfm_v1_state_of(f->reserved), vfm_v1_bits(shown));
+	return vfm_v1_modify(vfm_v1_state_of(f->reserved), vfm_v1_bits(vfm_v1_from_v2(shown)));
 }
 
 int vfm_front_read_state(struct vfm_front *f, uint64_t *value, struct vfm_err *err)
@@ -78,20 +87,42 @@ int vfm_front_read_state(struct vfm_front *f, uint64_t *value, struct vfm_err *e
 	return ret;
 }
 
+/*
+ * A change failed that began in @from, with @mask. To go back to RESUMING would throw away
+ * the image that was just found to be right: so its place is kept, in STOP.
+ */
+static void bring_back(struct vfm_front *f, enum vfm_state from, enum vfm_front_mask mask)
+{
+	struct vfm_err why;
+
+	if (vfm_front_ask(f, &why) || f->state == VFM_STATE_ERROR)
+		return;
+	if (from == VFM_STATE_RESUMING && f->state != from) {
+		from = VFM_STATE_STOP;
+		mask = VFM_MASK_RESUMING;
+	}
+	if (f->state != from && set_inner(f, from, &why))
+		mask = VFM_MASK_ERROR;
+	f->mask = mask;
+}
+
 /* To another state, along an arc that is legal. */
 static int change(struct vfm_front *f, struct vfm_v1_state to, struct vfm_err *err)
 {
 	bool play = vfm_v1_bits(to) == vfm_v1_bits(VFM_V1_STATE_PRE_COPY) &&
 		    !(f->migration & VFM_MIGRATION_PRE_COPY);
-	enum vfm_state target;
+	enum vfm_state from = f->state, target;
+	enum vfm_front_mask mask = f->mask;
 	int ret = vfm_v1_to_v2(to, &target);
 
 	if (play)
 		target = VFM_STATE_RUNNING;
-	if (!ret && target != f->state)
+	if (!ret && target != from)
 		ret = set_inner(f, target, err);
-	if (!ret)
-		f->played = play;
+	if (ret)
+		bring_back(f, from, mask);
+	else
+		f->mask = play ? VFM_MASK_PRE_COPY : VFM_MASK_NONE;
 	return ret;
 }
 
@@ -144,7 +175,7 @@ int vfm_front_set_state(struct vfm_device *dev, enum vfm_state state, struct vfm
 	if (!ret)
 		ret = set_inner(f, state, err);
 	if (!ret)
-		f->played = false;
+		f->mask = VFM_MASK_NONE;
 	return ret;
 }
 
@@ -158,7 +189,7 @@ int vfm_front_reset(struct vfm_device *dev, struct vfm_err *err)
 		return ret;
 	}
 	learn(f, VFM_STATE_RUNNING);
-	f->played = false;
+	f->mask = VFM_MASK_NONE;
 	f->reserved = 0;
 	return 0;
 }

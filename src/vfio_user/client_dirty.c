@@ -20,7 +20,7 @@
 
 #include "base/util.h"
 
-#define PAGE 4096u
+#define PAGE VFM_VU_DIRTY_PAGE
 #define HEAD_SIZE (VFM_VU_DIRTY_SIZE + VFM_VU_DIRTY_RANGE_SIZE)
 _Static_assert(HEAD_SIZE == VFM_VU_DMA_UNMAP_SIZE + VFM_VU_UNMAP_BITMAP_SIZE, "layout");
 

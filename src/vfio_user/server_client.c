@@ -33,7 +33,7 @@ static struct vfm_vu_caps agree(const struct vfm_server *server, const struct vf
 	ours.max_dma_maps = VFM_MIN(theirs->max_dma_maps, VFM_VU_MAX_DMA_MAPS);
 	ours.write_multiple = theirs->write_multiple;
 	if (vfm_srv_shows_v1(server))
-		ours.v1_pgsize = (uint64_t)sysconf(_SC_PAGESIZE);
+		ours.v1_pgsize = VFM_VU_DIRTY_PAGE;
 	if (!server->opts.no_extension)
 		ours.extension = VFM_MIN(theirs->extension, VFM_VU_EXT_VERSION);
 	return ours;

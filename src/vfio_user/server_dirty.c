@@ -28,7 +28,7 @@
 #include "base/bitmap.h"
 #include "base/util.h"
 
-#define PAGE UINT64_C(4096)
+#define PAGE ((uint64_t)VFM_VU_DIRTY_PAGE)
 
 /* Memory in one report that cannot go straight to its place. A power of two, and whole pages of any
  * log that says something. */
