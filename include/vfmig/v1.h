@@ -141,7 +141,7 @@ struct vfm_v1_state vfm_v1_from_v2(enum vfm_state v2);
 
 /**
  * enum vfm_v1_arc - what there is to say of a write of device_state
- * @VFM_V1_ARC_REFUSED: it fails with EINVAL and changes nothing
+ * @VFM_V1_ARC_REFUSED: it fails and changes nothing: with EINVAL, in ERROR with EIO
  * @VFM_V1_ARC_SAME: the state that it has: succeeds and does nothing
  * @VFM_V1_ARC_DRAWN: an arrow of the specification
  * @VFM_V1_ARC_ISSUED: none of its arrows, but clients in the field take it: a user

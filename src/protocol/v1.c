@@ -28,9 +28,10 @@ static const char *const names[NR_WORDS] = {
 #define O VFM_V1_ARC_OURS
 
 /*
- * From a row to a column. What is refused although v2 has a way: 0 to 3, which
- * would run a device that is stopped; 2 to 4 and 3 to 4, which would throw an image
- * away that is being read; 4 to 2 and 4 to 3, which would run one that is not proven.
+ * From a row to a column. Refused are 2 to 3, for which v2 has no way; and although it
+ * has one, 0 to 3, which would run a device that is stopped, 2 to 4 and 3 to 4, which
+ * would throw an image away that is being read, and 4 to 2 and 4 to 3, which would save or
+ * run one before anybody has heard that it is right.
  */
 static const uint8_t arcs[NR_WORDS][NR_WORDS] = {
 	/*                 0  1  2  3  4  5  6  7 */

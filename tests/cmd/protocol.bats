@@ -146,3 +146,30 @@ saved_and_loaded() {
 	wait "$saver" 2>/dev/null || true
 	[[ $(device "$URI_a") == "$(<"$T/before")" ]]
 }
+
+@test "1 GiB of state, trapped, mapped and in part" {
+	local data from=a to=b
+	serve a sim:dma,state=1G,seed=1
+	serve b sim:dma,state=1G,seed=2
+	"$SIMCTL" "$URI_a" step 1000 >"$T/before"
+	wait_until idle "$URI_a"
+	for data in trapped mmap sparse; do
+		# the devices stay, behind bridges that come and go
+		serve_over s "$from" "$data"
+		serve_over d "$to" "$data"
+		"$VFMIG" save "$URI_s" - | "$VFMIG" load "$URI_d" -
+		[[ $(device "$URI_d") == "$(<"$T/before")" ]]
+		"$SIMCTL" "$URI_d" step 77 >"$T/before"
+		wait_until idle "$URI_d"
+		"$VFMIG" migrate --max-downtime 0 "$URI_d" "$URI_s"
+		[[ $(device "$URI_s") == "$(<"$T/before")" ]]
+		kill -TERM "$PID_s" "$PID_d"
+		wait "$PID_s" "$PID_d"
+	done
+}
+
+# serve_over NAME DEVICE DATA: a bridge to a served device
+serve_over() {
+	local -n device_uri=URI_$2
+	serve "$1" "$device_uri" --face v1 --data "$3"
+}
