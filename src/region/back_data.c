@@ -24,6 +24,9 @@
 
 #include "base/util.h"
 
+/* Most of a chunk that is kept: no section is that large, but one can say that it is. */
+#define KEPT_MAX VFM_SECTION_SIZE_MAX
+
 void vfm_back_end_session(struct vfm_back *b)
 {
 	free(b->save.kept);
@@ -200,10 +203,10 @@ int vfm_back_keep_rest(struct vfm_back *b, struct vfm_err *err)
 
 	if (!s->rest || s->kept)
 		return 0;
-	kept = s->rest <= SIZE_MAX ? malloc((size_t)s->rest) : NULL;
+	kept = s->rest <= KEPT_MAX ? malloc((size_t)s->rest) : NULL;
 	if (!kept)
 		return vfm_fail(err, -ENOMEM,
-				"no memory for the %" PRIu64 " bytes that are unread of a chunk",
+				"the %" PRIu64 " bytes that are unread of a chunk cannot be kept",
 				s->rest);
 	ret = vfm_back_read_bytes(b, s->offset, kept, (size_t)s->rest, err);
 	if (ret) {
