@@ -44,7 +44,7 @@ struct vfm_back_area {
  * @kept: the rest of a chunk whose device may have forgotten it; NULL: it is in the region
  * @kept_at: what has been read of @kept
  * @pending: what the device said last
- * @since: bytes read since then
+ * @since: bytes of that which were read since then
  * @has_initial: it has said more than 0 once
  * @initial: what is unread of what it said then
  */
@@ -164,11 +164,12 @@ void vfm_back_end_session(struct vfm_back *b);
 int vfm_back_kill_session(struct vfm_back *b, int ret, const struct vfm_err *why);
 
 /**
- * vfm_back_keep_rest() - before a write of device_state: fetch what is unread of a chunk
+ * vfm_back_settle_chunk() - before a write of device_state with which the session goes on
  *
- * Devices may forget the chunk then, and its beginning has been given out already.
+ * Fetch what is unread of a chunk, and acknowledge it: devices may forget their iteration
+ * then, with the rest of a chunk, or with that it was read.
  */
-int vfm_back_keep_rest(struct vfm_back *b, struct vfm_err *err);
+int vfm_back_settle_chunk(struct vfm_back *b, struct vfm_err *err);
 
 /** vfm_back_flush() - commit what is written of a transaction that has had no end. */
 int vfm_back_flush(struct vfm_back *b, struct vfm_err *err);

@@ -126,10 +126,11 @@ static void took(struct vfm_back_save *s, size_t n)
 {
 	s->offset += n;
 	s->rest -= n;
-	s->since += n;
 	s->initial -= VFM_MIN(s->initial, n);
-	if (!s->kept)
+	if (!s->kept) {
+		s->since += n;
 		return;
+	}
 	s->kept_at += n;
 	if (s->rest)
 		return;
@@ -195,14 +196,12 @@ ssize_t vfm_back_read_data(struct vfm_device *dev, void *buf, size_t len, struct
 	return vfm_back_read_chunk(dev, buf, len, &end, err);
 }
 
-int vfm_back_keep_rest(struct vfm_back *b, struct vfm_err *err)
+static int keep_rest(struct vfm_back *b, struct vfm_err *err)
 {
 	struct vfm_back_save *s = &b->save;
 	uint8_t *kept;
 	int ret;
 
-	if (!s->rest || s->kept)
-		return 0;
 	kept = s->rest <= KEPT_MAX ? malloc((size_t)s->rest) : NULL;
 	if (!kept)
 		return vfm_fail(err, -ENOMEM,
@@ -217,6 +216,18 @@ int vfm_back_keep_rest(struct vfm_back *b, struct vfm_err *err)
 	return 0;
 }
 
+int vfm_back_settle_chunk(struct vfm_back *b, struct vfm_err *err)
+{
+	struct vfm_back_save *s = &b->save;
+	int ret = 0;
+
+	if (s->kept || s->dead.code || (!s->rest && !s->since))
+		return 0; /* it has been, or there is none */
+	if (s->rest)
+		ret = keep_rest(b, err);
+	return ret ? ret : ask_pending(b, err);
+}
+
 /* What is to be read: of the device, or of a chunk that is in hand and must not be given up. */
 static int ask_left(struct vfm_back *b, uint64_t *left, struct vfm_err *err)
 {
@@ -225,7 +236,11 @@ static int ask_left(struct vfm_back *b, uint64_t *left, struct vfm_err *err)
 
 	if (!ret && !s->rest && !s->finished)
 		ret = ask_pending(b, err);
-	*left = VFM_MAX(s->rest, s->pending - VFM_MIN(s->pending, s->since));
+	*left = s->pending - VFM_MIN(s->pending, s->since);
+	/* What is kept has been acknowledged, and is not pending any more. */
+	if (s->kept)
+		*left += VFM_MIN(s->rest, UINT64_MAX - *left);
+	*left = VFM_MAX(s->rest, *left);
 	s->initial = VFM_MIN(s->initial, *left);
 	return ret;
 }

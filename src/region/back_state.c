@@ -180,7 +180,7 @@ static int prepare(struct vfm_back *b, enum vfm_state want, struct vfm_err *err)
 	if (b->state == VFM_STATE_RESUMING && want != b->state)
 		return vfm_back_flush(b, err);
 	if (b->state == VFM_STATE_PRE_COPY && want == VFM_STATE_STOP_COPY)
-		return vfm_back_keep_rest(b, err);
+		return vfm_back_settle_chunk(b, err);
 	return 0;
 }
 

@@ -311,14 +311,39 @@ static void stopped_in_a_chunk(void **state)
 		assert_false(expect_bytes(dev, 0, 0x17ff));
 		peer_forget(p);
 		go(dev, VFM_STATE_STOP_COPY);
-		peer_expect(p, section == PEER_TRAPPED ? "state? read 0x27ff+1 state=2"
-						       : "state? state=2");
+		peer_expect(p, section == PEER_TRAPPED ? "state? read 0x27ff+1 pending? state=2"
+						       : "state? pending? state=2");
 		assert_true(expect_bytes(dev, 0x17ff, 1));
 		assert_true(expect_bytes(dev, 0x1800, 100));
 		assert_true(expect_bytes(dev, 0x1864, PEER_SIZE - PEER_SECTION));
 		expect_none(dev, 0);
 		vfm_device_close(dev);
 	}
+}
+
+/* That a chunk was read is said before the device may forget that it was given out. */
+static void stopped_behind_a_chunk(void **state)
+{
+	struct peer *p = peer_new(PEER_TRAPPED, 9);
+	struct vfm_device *dev = open_back(p);
+
+	(void)state;
+	p->strict = true;
+	go(dev, VFM_STATE_PRE_COPY);
+	assert_true(expect_bytes(dev, 0, 0x1800));
+	peer_forget(p);
+	go(dev, VFM_STATE_STOP_COPY);
+	peer_expect(p, "state? pending? state=2");
+	assert_true(expect_bytes(dev, 0x1800, 100));
+	assert_true(expect_bytes(dev, 0x1864, PEER_SIZE - PEER_SECTION));
+	expect_none(dev, 0);
+	/* where nothing was read there is nothing to say */
+	go(dev, VFM_STATE_RUNNING);
+	go(dev, VFM_STATE_PRE_COPY);
+	peer_forget(p);
+	go(dev, VFM_STATE_STOP_COPY);
+	peer_expect(p, "state? state=2");
+	vfm_device_close(dev);
 }
 
 /* Nobody wants the rest of a session that ends. */
@@ -741,6 +766,7 @@ int main(void)
 		cmocka_unit_test(nothing_now),
 		cmocka_unit_test(empty_chunk),
 		cmocka_unit_test(stopped_in_a_chunk),
+		cmocka_unit_test(stopped_behind_a_chunk),
 		cmocka_unit_test(stopped_without_need),
 		cmocka_unit_test(not_stopped_in_a_chunk),
 		cmocka_unit_test(torn_chunk),
