@@ -5,11 +5,9 @@
 
 #include "device/pass.h"
 
-#include <errno.h>
-
-int vfm_pass_missing(const char *op, struct vfm_err *err)
+void vfm_pass_missing(const char *op, struct vfm_err *err)
 {
-	return vfm_fail(err, -ENOTTY, "the device has no %s", op);
+	vfm_fail(err, -ENOTTY, "the device has no %s", op);
 }
 
 int vfm_pass_get_info(struct vfm_device *dev, struct vfm_device_info *info, struct vfm_err *err)

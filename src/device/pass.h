@@ -9,6 +9,8 @@
 #ifndef VFM_DEVICE_PASS_H
 #define VFM_DEVICE_PASS_H
 
+#include <errno.h>
+
 #include "device/device.h"
 
 /** struct vfm_pass - the first member of a wrap's own struct */
@@ -29,10 +31,10 @@ static inline struct vfm_device *vfm_pass_inner(struct vfm_device *dev)
  */
 #define VFM_PASS(inner, op, err, ...)                                                              \
 	((inner)->ops->op ? (inner)->ops->op(inner, ##__VA_ARGS__, err)                            \
-			  : vfm_pass_missing(#op, err))
+			  : (vfm_pass_missing(#op, err), -ENOTTY))
 
-/** vfm_pass_missing() - what VFM_PASS() answers for an operation that is not there. */
-int vfm_pass_missing(const char *op, struct vfm_err *err);
+/** vfm_pass_missing() - the text of VFM_PASS() for an operation that is not there. */
+void vfm_pass_missing(const char *op, struct vfm_err *err);
 
 int vfm_pass_get_info(struct vfm_device *dev, struct vfm_device_info *info, struct vfm_err *err);
 int vfm_pass_get_region(struct vfm_device *dev, uint32_t index, struct vfm_region *region,

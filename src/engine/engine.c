@@ -140,11 +140,10 @@ int vfm_engine_origin(struct vfm_engine *e)
 	if (!ret)
 		ret = vfm_device_get_protocol(e->dev, &protocol, &e->err);
 	if (!ret)
-		e->report.protocol = protocol.version;
-	if (!ret)
 		ret = vfm_device_get_state(e->dev, &e->origin, &e->err);
 	if (ret)
 		return ret;
+	e->report.protocol = protocol.version;
 	if (e->origin == VFM_STATE_RUNNING || e->origin == VFM_STATE_STOP)
 		return 0;
 	return vfm_fail(&e->err, -EINVAL, "%s is in %s, and must be in RUNNING or STOP",
