@@ -211,6 +211,18 @@ static void act_on_orphan(struct vfm_server *server)
 		    ret ? err.msg : "");
 }
 
+/* A device that would act on it when we vanish was told so: that is over as well. */
+static void forget_orphan(struct vfm_server *server)
+{
+	struct vfm_err err;
+	int ret = 0;
+
+	if (server->client.told != VFM_ORPHAN_KEEP)
+		ret = vfm_device_set_orphan(server->dev, VFM_ORPHAN_KEEP, &err);
+	if (ret && ret != -ENOTTY)
+		vfm_srv_log(server, "the device keeps the client's last will: %s", err.msg);
+}
+
 static const char *why(int lost)
 {
 	switch (lost) {
@@ -249,4 +261,5 @@ void vfm_srv_lose_client(struct vfm_server *server)
 	client->conn = NULL;
 	vfm_iova_map_free(&client->maps);
 	act_on_orphan(server);
+	forget_orphan(server);
 }

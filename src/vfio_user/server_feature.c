@@ -185,14 +185,19 @@ static int probe_orphan(struct vfm_srv_request *rq)
 	return 0;
 }
 
+/* The device may be another server's, which does not see our client vanish, but us. */
 static int set_orphan(struct vfm_srv_request *rq)
 {
 	uint32_t orphan = vfm_read_he32(&rq->in);
 	uint32_t reserved = vfm_read_he32(&rq->in);
 	struct vfm_writer w;
+	int ret;
 
 	if (orphan > VFM_ORPHAN_RESET || reserved)
 		return vfm_fail(&rq->err, -EINVAL, "set orphan: no policy %" PRIu32, orphan);
+	ret = vfm_device_set_orphan(rq->dev, (enum vfm_orphan)orphan, &rq->err);
+	if (ret && ret != -ENOTTY)
+		return ret;
 	rq->client->told = (enum vfm_orphan)orphan;
 	w = begin_reply(rq, ORPHAN_SIZE);
 	vfm_write_he32(&w, orphan);

@@ -173,3 +173,32 @@ serve_over() {
 	local -n device_uri=URI_$2
 	serve "$1" "$device_uri" --face v1 --data "$3"
 }
+
+# grown: a part of the image has been written
+grown() {
+	(($(cat "$T"/image* 2>/dev/null | wc -c) > 600000))
+}
+
+@test "a bridge that dies in the middle takes nobody's device with it" {
+	local face data
+	for face in v1 v2; do
+		serve "a$face" sim:dma,state=4M,save-rate=4M
+		data=()
+		[[ $face != v1 ]] || data=(--data-size 256K)
+		local -n uri=URI_a$face pid=PID_b
+		"$SIMCTL" "$uri" >"$T/before"
+		wait_until idle "$uri"
+		start_ready pid "$T/b.ready" "$VFMIG" serve --face "$face" "${data[@]}" \
+			"$uri" "$T/b.sock" \
+			2>"$T/b.log"
+		start saver "$VFMIG" save "vfio-user:$T/b.sock" "$T/image"
+		wait_until grown
+		kill -KILL "$pid"
+		wait "$pid" 2>/dev/null || true
+		join "$saver"
+		[[ $status == 1 && ! -e $T/image ]]
+		wait_until grep -q "brought back to RUNNING" "$T/a$face.log"
+		[[ $(device "$uri") == "$(<"$T/before")" ]]
+		rm -f "$T/b.sock"
+	done
+}
