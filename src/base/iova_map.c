@@ -31,15 +31,19 @@ static size_t first_after(const struct vfm_iova_map *map, uint64_t iova)
 	return low;
 }
 
-const struct vfm_iova_entry *vfm_iova_map_find(const struct vfm_iova_map *map, uint64_t iova)
+size_t vfm_iova_map_from(const struct vfm_iova_map *map, uint64_t iova)
 {
 	size_t after = first_after(map, iova);
-	const struct vfm_iova_entry *e;
+	const struct vfm_iova_entry *e = after ? &map->entries[after - 1] : NULL;
 
-	if (!after)
-		return NULL;
-	e = &map->entries[after - 1];
-	return iova - e->iova < e->size ? e : NULL;
+	return e && iova - e->iova < e->size ? after - 1 : after;
+}
+
+const struct vfm_iova_entry *vfm_iova_map_find(const struct vfm_iova_map *map, uint64_t iova)
+{
+	size_t at = vfm_iova_map_from(map, iova);
+
+	return at < map->count && map->entries[at].iova <= iova ? &map->entries[at] : NULL;
 }
 
 static int make_room(struct vfm_iova_map *map)

@@ -36,4 +36,8 @@ int vfm_iova_map_remove(struct vfm_iova_map *map, uint64_t iova, uint64_t size, 
 /** vfm_iova_map_find() - the entry that holds @iova, or NULL. Valid until the map changes. */
 const struct vfm_iova_entry *vfm_iova_map_find(const struct vfm_iova_map *map, uint64_t iova);
 
+/** vfm_iova_map_from() - index of the first entry that has @iova or lies behind it, or the count.
+ */
+size_t vfm_iova_map_from(const struct vfm_iova_map *map, uint64_t iova);
+
 #endif

@@ -173,27 +173,11 @@ static void mark_unlogged(const struct vfm_srv_dirty *dirty, const struct questi
 		mark(q, from, to);
 }
 
-/* Index of the first mapping that ends at or behind @iova. */
-static size_t mapping_at(const struct vfm_iova_map *maps, uint64_t iova)
-{
-	size_t low = 0, high = maps->count;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (last_of(maps->entries[mid].iova, maps->entries[mid].size) < iova)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
 static void mark_mappings(const struct vfm_srv_client *client, const struct question *q)
 {
 	const struct vfm_iova_map *maps = &client->maps;
 
-	for (size_t i = mapping_at(maps, q->iova); i < maps->count; i++) {
+	for (size_t i = vfm_iova_map_from(maps, q->iova); i < maps->count; i++) {
 		const struct vfm_iova_entry *e = &maps->entries[i];
 
 		if (e->iova > q->last)

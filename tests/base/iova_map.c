@@ -57,6 +57,27 @@ static void check_find(const struct world *w)
 	}
 }
 
+/* The owner of the first place at or behind @at that has one, 0 if there is none. */
+static int owner_from(const struct world *w, size_t at)
+{
+	while (at < PLACES && !w->owner[at])
+		at++;
+	return at < PLACES ? w->owner[at] : 0;
+}
+
+static void check_from(const struct world *w)
+{
+	for (size_t at = 0; at < PLACES; at++) {
+		size_t found = vfm_iova_map_from(&w->map, w->base + at);
+		int owner = owner_from(w, at);
+
+		if (!owner)
+			assert_int_equal(found, w->map.count);
+		else
+			assert_ptr_equal(w->map.entries[found].data, name(owner));
+	}
+}
+
 static void try_add(struct world *w, size_t first, size_t size)
 {
 	bool taken = false;
@@ -114,10 +135,13 @@ static void walk(uint64_t base)
 
 	for (int step = 0; step < 3000; step++) {
 		random_step(&w, &seed);
-		if (step % 16 == 0)
-			check_find(&w);
+		if (step % 16)
+			continue;
+		check_find(&w);
+		check_from(&w);
 	}
 	check_find(&w);
+	check_from(&w);
 	for (size_t i = 1; i < w.map.count; i++)
 		assert_true(w.map.entries[i - 1].iova + w.map.entries[i - 1].size <=
 			    w.map.entries[i].iova);
