@@ -194,7 +194,7 @@ static void a_large_chunk_through_both(void **state)
 static void sessions_end(void **state)
 {
 	(void)state;
-	for (int how = 0; how < 6; how++) {
+	for (int how = 0; how < 7; how++) {
 		struct both b = open_both(false);
 
 		b.in->first[0] = 300;
@@ -224,6 +224,11 @@ static void sessions_end(void **state)
 			b.in->good_arcs = 1;
 			assert_int_equal(vfm_device_set_state(b.dev, VFM_STATE_STOP, NULL), -EBUSY);
 			assert_int_not_equal(b.in->state, VFM_STATE_PRE_COPY);
+		}
+		if (how == 6) { /* two paths elsewhere: this must be another session */
+			set_bits(b.dev, 2);
+			b.in->state = VFM_STATE_PRE_COPY;
+			assert_int_equal(reg_read(b.dev, DEVICE_STATE), 3);
 		}
 		assert_int_equal(reg_read(b.dev, DATA_SIZE), 0);
 		go(&b, VFM_STATE_STOP);

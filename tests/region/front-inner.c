@@ -223,8 +223,10 @@ static ssize_t in_read_chunk(struct vfm_device *dev, void *buf, size_t len, bool
 		in->session_dead = true;
 		return ret;
 	}
+	if (!in->nr_pieces && in->state == VFM_STATE_STOP_COPY)
+		return in->nomsg_at_end ? -ENOMSG : 0;
 	if (!in->nr_pieces)
-		return in->state == VFM_STATE_STOP_COPY && !in->nomsg_at_end ? 0 : -ENOMSG;
+		return in->zero_in_precopy ? 0 : -ENOMSG;
 	return read_piece(in, buf, in->max_read ? VFM_MIN(len, in->max_read) : len, end);
 }
 

@@ -44,7 +44,8 @@ struct inner {
 	int fail_code;
 	int fail_arc;		/* answer of an arc, once; -EIO leads to ERROR */
 	unsigned int good_arcs; /* after so many that work */
-	bool nomsg_at_end;
+	bool nomsg_at_end;	/* says "nothing now" where it should say that it is finished */
+	bool zero_in_precopy;	/* and the other way round */
 	void (*hook)(struct inner *in, enum inner_call call);
 	void *user;
 	/* what a test may look at */

@@ -582,7 +582,7 @@ static void sections(void **state)
 			assert_int_equal(fcntl(region.fd, F_GETFD), FD_CLOEXEC);
 			assert_int_equal(ftruncate(region.fd, 0), -1);
 			assert_int_equal(ftruncate(region.fd, (off_t)(1024 * page)), -1);
-			assert_int_equal(fcntl(region.fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+			assert_int_equal(fcntl(region.fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), -1);
 		}
 		vfm_device_close(dev);
 		inner_free(in);
