@@ -212,8 +212,7 @@ int vfm_back_reset(struct vfm_device *dev, struct vfm_err *err)
 		return ret;
 	b->state_known = false;
 	if (ret) {
-		vfm_back_why(ret, err);
-		vfm_fail_prefix(err, "reset");
+		ret = vfm_back_why(ret, err, "reset");
 		return vfm_back_kill_session(b, ret, err);
 	}
 	b->held = false;

@@ -574,6 +574,10 @@ static void reset_fails(void **state)
 	/* Whether that has thrown the data away is unknown. */
 	assert_int_equal(vfm_device_write_data(dev, "x", 1, &err), -EBUSY);
 	assert_int_equal(vfm_device_set_state(dev, VFM_STATE_STOP, &err), -EBUSY);
+	/* "Nothing now" is what neither a reset nor the data after it may say. */
+	p->fail_reset = -ENOMSG;
+	assert_int_equal(vfm_device_reset(dev, &err), -EIO);
+	assert_int_equal(vfm_device_write_data(dev, "x", 1, &err), -EIO);
 	p->fail_reset = 0;
 	assert_int_equal(vfm_device_reset(dev, &err), 0);
 	assert_int_equal(vfm_device_set_state(dev, VFM_STATE_RESUMING, NULL), 0);
