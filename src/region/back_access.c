@@ -51,7 +51,7 @@ static int write_behind(struct vfm_back *b, uint64_t offset, const void *buf, si
 
 int vfm_back_get_word(struct vfm_back *b, struct vfm_v1_state *word, struct vfm_err *err)
 {
-	uint32_t value;
+	uint32_t value = 0;
 	int ret = read_behind(b, VFM_V1_DEVICE_STATE, &value, sizeof(value), err);
 
 	if (ret)
