@@ -249,13 +249,12 @@ static enum reach reach_of(int fd, uint64_t *size)
 	return seals >= 0 && seals & F_SEAL_SHRINK ? REACH_MAPPING : REACH_FILE;
 }
 
-/* @skip: bytes of the area that are registers. */
+/* @skip: bytes of the area that are registers. An offset between pages is refused by mmap(). */
 static bool map_area(struct vfm_back_area *area, int fd, uint64_t file_offset, uint64_t skip)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t size = area->size + skip;
 
-	if (file_offset % page || size > SIZE_MAX)
+	if (size > SIZE_MAX)
 		return false;
 	area->map = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
 			 (off_t)file_offset);

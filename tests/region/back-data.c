@@ -497,8 +497,10 @@ static void what_is_left(void **state)
 	assert_int_equal(vfm_device_get_data_size(dev, &size, NULL), 0);
 	assert_int_equal(size, 1);
 	expect_none(dev, 0);
+	peer_forget(p);
 	assert_int_equal(vfm_device_get_data_size(dev, &size, NULL), 0);
 	assert_int_equal(size, 1);
+	peer_expect(p, ""); /* nor is it asked again */
 	assert_int_equal(p->disorder, 0);
 	vfm_device_close(dev);
 }
@@ -631,6 +633,7 @@ static void exact_fit(void **state)
 
 	(void)state;
 	write_pieces(dev, 0, 0x7000, 0x1000);
+	go(dev, VFM_STATE_RESUMING); /* where it is already */
 	assert_int_equal(p->nr_transactions, 0);
 	assert_int_equal(vfm_device_write_chunk(dev, NULL, 0, true, NULL), 0);
 	assert_int_equal(p->nr_transactions, 1);
@@ -638,7 +641,7 @@ static void exact_fit(void **state)
 	assert_int_equal(p->nr_transactions, 2);
 	assert_int_equal(vfm_device_write_chunk(dev, stream + 0xe000, 8, true, NULL), 0);
 	assert_int_equal(vfm_device_write_chunk(dev, NULL, 0, true, NULL), 0); /* of nothing */
-	peer_expect(p, "offset? size=28672 offset? size=28672 offset? size=8");
+	peer_expect(p, "offset? state? size=28672 offset? size=28672 offset? size=8");
 	go(dev, VFM_STATE_STOP);
 	expect_transactions(p, sizes, VFM_ARRAY_SIZE(sizes));
 	vfm_device_close(dev);

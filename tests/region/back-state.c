@@ -477,6 +477,27 @@ static void early_proof_fails(void **state)
 	}
 }
 
+/* Refused, and then it cannot be asked: that is no device that stays in RESUMING. */
+static void refused_and_gone(void **state)
+{
+	struct peer *p = peer_new(PEER_TRAPPED, 9);
+	struct vfm_device *dev = open_back(p);
+	struct vfm_err err;
+
+	(void)state;
+	p->strict = true;
+	p->silent = true;
+	assert_int_equal(vfm_device_set_state(dev, VFM_STATE_RESUMING, NULL), 0);
+	p->fail_at = p->accesses + 3; /* after read and write */
+	p->fail_with = -EINVAL;
+	assert_int_equal(vfm_device_set_state(dev, VFM_STATE_STOP, &err), -EINVAL);
+	assert_string_equal(err.msg, "peer: set state STOP: write 0 (STOP) of device_state: "
+				     "Invalid argument; then read device_state: Invalid argument");
+	assert_false(late_proof(dev));
+	assert_int_equal(state_of(dev), VFM_STATE_RESUMING);
+	vfm_device_close(dev);
+}
+
 /* ---- devices that act by themselves --------------------------------------------- */
 
 /* Success, and then it is elsewhere. */
@@ -531,6 +552,25 @@ static void reset_by_itself(void **state)
 	p->word = VFM_V1_SAVING | VFM_V1_RESUMING;
 	assert_int_equal(vfm_device_set_state(dev, VFM_STATE_RUNNING, &err), -EIO);
 	assert_non_null(strstr(err.msg, "reset it"));
+	vfm_device_close(dev);
+}
+
+/* A reset ends all that was, also where the device is the same again before it is asked. */
+static void reset_and_back(void **state)
+{
+	struct peer *p;
+	struct vfm_device *dev = open_held(&p);
+
+	(void)state;
+	assert_int_equal(vfm_device_reset(dev, NULL), 0);
+	p->word = VFM_V1_RESUMING;
+	assert_int_equal(state_of(dev), VFM_STATE_RESUMING);
+	assert_int_equal(vfm_device_write_data(dev, "lost", 4, NULL), 0);
+	assert_int_equal(vfm_device_reset(dev, NULL), 0);
+	p->word = VFM_V1_RESUMING;
+	peer_forget(p);
+	assert_int_equal(vfm_device_set_state(dev, VFM_STATE_RUNNING, NULL), 0);
+	peer_expect(p, "state? state=1");
 	vfm_device_close(dev);
 }
 
@@ -592,13 +632,14 @@ static void reset_fails(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_pair),	      cmocka_unit_test(every_pair_strict),
-		cmocka_unit_test(live_use),	      cmocka_unit_test(every_write_fails),
-		cmocka_unit_test(no_message),	      cmocka_unit_test(held_in_stop),
-		cmocka_unit_test(held_on_the_way),    cmocka_unit_test(late_proof_fails),
-		cmocka_unit_test(held_no_more),	      cmocka_unit_test(early_proof_fails),
-		cmocka_unit_test(wanders_on_the_way), cmocka_unit_test(reset_by_itself),
-		cmocka_unit_test(unreadable_state),   cmocka_unit_test(reset_fails),
+		cmocka_unit_test(every_pair),	    cmocka_unit_test(every_pair_strict),
+		cmocka_unit_test(live_use),	    cmocka_unit_test(every_write_fails),
+		cmocka_unit_test(no_message),	    cmocka_unit_test(held_in_stop),
+		cmocka_unit_test(held_on_the_way),  cmocka_unit_test(late_proof_fails),
+		cmocka_unit_test(held_no_more),	    cmocka_unit_test(early_proof_fails),
+		cmocka_unit_test(refused_and_gone), cmocka_unit_test(wanders_on_the_way),
+		cmocka_unit_test(reset_by_itself),  cmocka_unit_test(unreadable_state),
+		cmocka_unit_test(reset_and_back),   cmocka_unit_test(reset_fails),
 	};
 
 	return RUN_TESTS(tests);
