@@ -6,7 +6,7 @@
  * refusing what cannot be one and leaving everything as it was then, and hiding it.
  */
 
-#include "peer.h"
+#include "back.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,18 +18,6 @@
 
 #include "base/util.h"
 #include "fds.h"
-#include "region/region.h"
-
-static struct vfm_device *open_back(struct peer *p)
-{
-	struct vfm_device *dev;
-	struct vfm_err err;
-	int ret = vfm_back_open(&dev, &p->dev, &err);
-
-	if (ret)
-		fail_msg("%s", err.msg);
-	return dev;
-}
 
 /* Wherever it is, it is found; at the end it vanishes, elsewhere an empty one remains. */
 static void found_and_hidden(void **state)
