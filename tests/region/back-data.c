@@ -165,8 +165,7 @@ static void move(enum peer_section from_section, enum peer_section to_section, s
 	go(to, VFM_STATE_STOP);
 	assert_int_equal(b->nr_transactions, a->nr_chunks);
 	assert_int_equal(b->nr_loaded, peer_total(a, a->nr_chunks));
-	for (uint64_t i = 0; i < b->nr_loaded; i++)
-		assert_int_equal(b->loaded[i], peer_byte(i));
+	peer_check_bytes(b->loaded, 0, b->nr_loaded);
 	assert_int_equal(a->disorder + b->disorder, 0);
 	vfm_device_close(from);
 	vfm_device_close(to);

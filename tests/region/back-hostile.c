@@ -37,8 +37,7 @@ static void recovers(struct peer *p, struct vfm_device *dev)
 		got += (uint64_t)n;
 	assert_int_equal(n, 0);
 	assert_int_equal(got, peer_total(p, p->nr_chunks));
-	for (uint64_t i = 0; i < got; i++)
-		assert_int_equal(buf[i], peer_byte(i));
+	peer_check_bytes(buf, 0, got);
 	go(dev, VFM_STATE_RUNNING);
 	go(dev, VFM_STATE_RESUMING);
 	assert_int_equal(vfm_device_write_chunk(dev, buf, 0x1800, true, NULL), 0);

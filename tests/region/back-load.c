@@ -37,8 +37,7 @@ static void expect_transactions(struct peer *p, const uint64_t *sizes, size_t nr
 		sum += sizes[i];
 	}
 	assert_int_equal(p->nr_loaded, sum);
-	for (uint64_t i = 0; i < sum; i++)
-		assert_int_equal(p->loaded[i], peer_byte(i));
+	peer_check_bytes(p->loaded, 0, sum);
 }
 
 static void write_pieces(struct vfm_device *dev, size_t from, size_t to, size_t step)

@@ -46,8 +46,7 @@ static inline bool expect_bytes(struct vfm_device *dev, uint64_t at, size_t len)
 
 	assert_non_null(buf);
 	assert_int_equal(vfm_device_read_chunk(dev, buf, len, &end, NULL), len);
-	for (size_t i = 0; i < len; i++)
-		assert_int_equal(buf[i], peer_byte(at + i));
+	peer_check_bytes(buf, at, len);
 	free(buf);
 	return end;
 }

@@ -28,6 +28,15 @@ uint8_t peer_byte(uint64_t at)
 	return (uint8_t)(at * 7 + (at >> 8) * 13 + (at >> 16));
 }
 
+void peer_check_bytes(const uint8_t *buf, uint64_t at, uint64_t len)
+{
+	uint64_t i = 0;
+
+	while (i < len && buf[i] == peer_byte(at + i))
+		i++;
+	assert_int_equal(i, len);
+}
+
 /* However large it says that it is. */
 static uint64_t size_of(const struct peer *p)
 {

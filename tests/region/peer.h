@@ -94,6 +94,9 @@ static inline struct peer *peer_of(struct vfm_device *dev)
 /** peer_byte() - the byte at @at of everything that is given out. */
 uint8_t peer_byte(uint64_t at);
 
+/** peer_check_bytes() - whether @buf is what is given out from @at on. */
+void peer_check_bytes(const uint8_t *buf, uint64_t at, uint64_t len);
+
 /** peer_total() - bytes of the first @nr chunks. */
 uint64_t peer_total(const struct peer *p, unsigned int nr);
 
