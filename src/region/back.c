@@ -159,11 +159,8 @@ static int find_region(struct vfm_back *b, struct vfm_region *region, struct vfm
 
 		err->msg[0] = '\0';
 		ret = VFM_PASS(b->pass.inner, get_region, err, i, region);
-		if (ret && ret != -EINVAL) {
-			vfm_back_why(ret, err);
-			vfm_fail_prefix(err, "look for the migration region, at %" PRIu32, i);
-			return ret;
-		}
+		if (ret && ret != -EINVAL)
+			return vfm_back_why(ret, err, "look for the migration region");
 		if (!ret && is_migration_region(region)) {
 			region->index = i;
 			return 0;
@@ -194,11 +191,8 @@ static int set_up(struct vfm_back *b, struct vfm_err *err)
 	struct vfm_region region = { .fd = -1 };
 	int ret = VFM_PASS(b->pass.inner, get_info, err, &b->info);
 
-	if (ret) {
-		vfm_back_why(ret, err);
-		vfm_fail_prefix(err, "look for the migration region");
-		return ret;
-	}
+	if (ret)
+		return vfm_back_why(ret, err, "look for the migration region");
 	ret = find_region(b, &region, err);
 	if (!ret)
 		ret = check_region(&region, err);

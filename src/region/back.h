@@ -118,13 +118,14 @@ static inline struct vfm_back *vfm_back_of(struct vfm_device *dev)
 int vfm_back_map(struct vfm_back *b, const struct vfm_region *region, struct vfm_err *err);
 void vfm_back_unmap(struct vfm_back *b);
 
-/** vfm_back_why() - see to it that an error which came from behind has a text; returns @ret. */
-int vfm_back_why(int ret, struct vfm_err *err);
-
-/*
- * One access of one register, in its width. In errors of these and of the copies, -ENOMSG
- * becomes -EIO: from us it would mean "no data now".
+/**
+ * vfm_back_why() - an error that came from behind, with @what failed in front of its text
+ *
+ * Return: @ret; but -EIO for -ENOMSG, which would mean "no data now" if it came from us.
  */
+int vfm_back_why(int ret, struct vfm_err *err, const char *what);
+
+/* One access of one register, in its width. */
 int vfm_back_get_word(struct vfm_back *b, struct vfm_v1_state *word, struct vfm_err *err);
 int vfm_back_put_word(struct vfm_back *b, struct vfm_v1_state word, struct vfm_err *err);
 int vfm_back_get_register(struct vfm_back *b, uint64_t reg, uint64_t *value, struct vfm_err *err);

@@ -27,11 +27,12 @@
 
 /* ---- registers ------------------------------------------------------------------ */
 
-int vfm_back_why(int ret, struct vfm_err *err)
+int vfm_back_why(int ret, struct vfm_err *err, const char *what)
 {
 	if (!err->msg[0])
 		vfm_fail(err, ret, "%s", strerror(-ret));
-	return ret;
+	vfm_fail_prefix(err, "%s", what);
+	return ret == -ENOMSG ? -EIO : ret;
 }
 
 static int read_behind(struct vfm_back *b, uint64_t offset, void *buf, size_t len,
@@ -48,21 +49,13 @@ static int write_behind(struct vfm_back *b, uint64_t offset, const void *buf, si
 	return VFM_PASS(b->pass.inner, write_region, err, b->region, offset, buf, len);
 }
 
-/* The text tells what failed; "nothing now" is no answer to an access. */
-static int access_failed(int ret, struct vfm_err *err, const char *what)
-{
-	vfm_back_why(ret, err);
-	vfm_fail_prefix(err, "%s", what);
-	return ret == -ENOMSG ? -EIO : ret;
-}
-
 int vfm_back_get_word(struct vfm_back *b, struct vfm_v1_state *word, struct vfm_err *err)
 {
-	uint32_t value;
+	uint32_t value = 0;
 	int ret = read_behind(b, VFM_V1_DEVICE_STATE, &value, sizeof(value), err);
 
 	if (ret)
-		return access_failed(ret, err, "read device_state");
+		return vfm_back_why(ret, err, "read device_state");
 	*word = vfm_v1_state_of(value);
 	return 0;
 }
@@ -76,7 +69,7 @@ int vfm_back_put_word(struct vfm_back *b, struct vfm_v1_state word, struct vfm_e
 		return 0;
 	snprintf(what, sizeof(what), "write %" PRIu32 " (%s) of device_state", vfm_v1_bits(word),
 		 vfm_v1_state_name(word));
-	return access_failed(ret, err, what);
+	return vfm_back_why(ret, err, what);
 }
 
 int vfm_back_get_register(struct vfm_back *b, uint64_t reg, uint64_t *value, struct vfm_err *err)
@@ -88,7 +81,7 @@ int vfm_back_get_register(struct vfm_back *b, uint64_t reg, uint64_t *value, str
 	};
 	int ret = read_behind(b, reg, value, sizeof(*value), err);
 
-	return ret ? access_failed(ret, err, what[reg / 8]) : 0;
+	return ret ? vfm_back_why(ret, err, what[reg / 8]) : 0;
 }
 
 int vfm_back_put_size(struct vfm_back *b, uint64_t size, struct vfm_err *err)
@@ -99,7 +92,7 @@ int vfm_back_put_size(struct vfm_back *b, uint64_t size, struct vfm_err *err)
 	if (!ret)
 		return 0;
 	snprintf(what, sizeof(what), "write %" PRIu64 " of data_size", size);
-	return access_failed(ret, err, what);
+	return vfm_back_why(ret, err, what);
 }
 
 /* ---- data ----------------------------------------------------------------------- */
@@ -192,7 +185,7 @@ static int copy_failed(int ret, const char *verb, uint64_t offset, size_t len, s
 	char what[96];
 
 	snprintf(what, sizeof(what), "%s %zu bytes of data at 0x%" PRIx64, verb, len, offset);
-	return access_failed(ret, err, what);
+	return vfm_back_why(ret, err, what);
 }
 
 int vfm_back_read_bytes(struct vfm_back *b, uint64_t offset, void *buf, size_t len,
@@ -256,13 +249,12 @@ static enum reach reach_of(int fd, uint64_t *size)
 	return seals >= 0 && seals & F_SEAL_SHRINK ? REACH_MAPPING : REACH_FILE;
 }
 
-/* @skip: bytes of the area that are registers. */
+/* @skip: bytes of the area that are registers. An offset between pages is refused by mmap(). */
 static bool map_area(struct vfm_back_area *area, int fd, uint64_t file_offset, uint64_t skip)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t size = area->size + skip;
 
-	if (file_offset % page || size > SIZE_MAX)
+	if (size > SIZE_MAX)
 		return false;
 	area->map = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
 			 (off_t)file_offset);

@@ -316,7 +316,7 @@ static int commit(struct vfm_back *b, struct vfm_err *err)
 {
 	struct vfm_back_load *l = &b->load;
 
-	if (!l->begun || !l->fill)
+	if (!l->begun)
 		return 0;
 	l->begun = false;
 	return vfm_back_put_size(b, l->fill, err);

@@ -110,52 +110,60 @@ static void hold(struct vfm_back *b)
 	arrive(b, VFM_STATE_STOP);
 }
 
-/* @word: device_state as it stands. */
-static int write_state(struct vfm_back *b, struct vfm_v1_state word, enum vfm_state to,
+/* @word: device_state as it stands; @step: of a path, and so a state of v2 as well. */
+static int write_state(struct vfm_back *b, struct vfm_v1_state word, struct vfm_v1_state step,
 		       struct vfm_err *err)
 {
-	uint32_t bits = vfm_v1_bits(vfm_v1_from_v2(to));
-	bool proof = b->state == VFM_STATE_RESUMING && to == VFM_STATE_STOP;
-	int ret = vfm_back_put_word(b, vfm_v1_modify(word, bits), err);
+	enum vfm_state to = VFM_STATE_ERROR;
+	bool proof;
+	int ret = vfm_v1_to_v2(step, &to);
 
+	if (!ret)
+		ret = vfm_back_put_word(b, vfm_v1_modify(word, vfm_v1_bits(step)), err);
 	if (!ret) {
 		b->held = false;
 		arrive(b, to);
 		return 0;
 	}
+	proof = b->state == VFM_STATE_RESUMING && to == VFM_STATE_STOP;
 	ret = write_failed(b, ret, err);
-	if (proof && ret == -EINVAL && b->state_known && b->state == VFM_STATE_RESUMING) {
-		hold(b);
-		return 0;
-	}
-	return ret;
+	if (!proof || ret != -EINVAL || !b->state_known || b->state != VFM_STATE_RESUMING)
+		return ret;
+	hold(b);
+	return 0;
+}
+
+/* Between two writes: the device must be where the first one led. */
+static int look_again(struct vfm_back *b, struct vfm_v1_state *word, struct vfm_err *err)
+{
+	enum vfm_state from = b->state;
+	int ret = look(b, word, err);
+
+	if (ret || b->state == from)
+		return ret;
+	if (b->state == VFM_STATE_ERROR)
+		return needs_reset(err);
+	return vfm_fail(err, -EPROTO, "the device went to %s and is in %s now",
+			vfm_state_name(from), vfm_state_name(b->state));
 }
 
 /* @word: device_state as it stands. It is read again before each further write. */
 static int walk(struct vfm_back *b, struct vfm_v1_state word, const struct vfm_v1_path *path,
 		struct vfm_err *err)
 {
-	int ret = 0;
-
-	for (size_t i = 0; i < path->length && !ret; i++) {
-		enum vfm_state from = b->state, to;
+	for (size_t i = 0; i < path->length; i++) {
+		int ret = 0;
 
 		if (i && b->held)
 			return only_runs(err);
 		if (i)
-			ret = look(b, &word, err);
-		if (!ret && b->state != from)
-			ret = b->state == VFM_STATE_ERROR
-				      ? needs_reset(err)
-				      : vfm_fail(err, -EPROTO,
-						 "the device went to %s and is in %s now",
-						 vfm_state_name(from), vfm_state_name(b->state));
+			ret = look_again(b, &word, err);
 		if (!ret)
-			ret = vfm_v1_to_v2(path->steps[i], &to);
-		if (!ret)
-			ret = write_state(b, word, to, err);
+			ret = write_state(b, word, path->steps[i], err);
+		if (ret)
+			return ret;
 	}
-	return ret;
+	return 0;
 }
 
 /* The way from where the device is; from a held one it is that of RESUMING. */
@@ -188,7 +196,7 @@ int vfm_back_set_state(struct vfm_device *dev, enum vfm_state state, struct vfm_
 {
 	struct vfm_back *b = vfm_back_of(dev);
 	struct vfm_v1_state word;
-	struct vfm_v1_path path;
+	struct vfm_v1_path path = { 0 };
 	int ret = look(b, &word, err);
 
 	if (!ret)
@@ -212,8 +220,7 @@ int vfm_back_reset(struct vfm_device *dev, struct vfm_err *err)
 		return ret;
 	b->state_known = false;
 	if (ret) {
-		vfm_back_why(ret, err);
-		vfm_fail_prefix(err, "reset");
+		ret = vfm_back_why(ret, err, "reset");
 		return vfm_back_kill_session(b, ret, err);
 	}
 	b->held = false;

@@ -10,6 +10,7 @@
  *   front_data.c      the iterations of saving and resuming
  *   section.c         the memory of the data section
  *   back.c            a device over one that has the region: finding it, what passes
+ *   back_access.c     bytes of the region: registers, and data by the shortest way
  *   back_state.c      states
  *   back_data.c       the data session
  *

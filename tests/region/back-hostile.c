@@ -7,7 +7,7 @@
  * ends, and a reset that makes all well.
  */
 
-#include "peer.h"
+#include "back.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,22 +17,8 @@
 #include <vfmig/v1.h>
 
 #include "base/util.h"
-#include "region/region.h"
 
 #define ROOM 65536u
-
-static struct vfm_device *open_back(struct peer *p)
-{
-	struct vfm_device *dev;
-
-	assert_int_equal(vfm_back_open(&dev, &p->dev, NULL), 0);
-	return dev;
-}
-
-static void go(struct vfm_device *dev, enum vfm_state state)
-{
-	assert_int_equal(vfm_device_set_state(dev, state, NULL), 0);
-}
 
 /* What was impossible is possible after a reset: a whole save, or a whole load. */
 static void recovers(struct peer *p, struct vfm_device *dev)
@@ -51,8 +37,7 @@ static void recovers(struct peer *p, struct vfm_device *dev)
 		got += (uint64_t)n;
 	assert_int_equal(n, 0);
 	assert_int_equal(got, peer_total(p, p->nr_chunks));
-	for (uint64_t i = 0; i < got; i++)
-		assert_int_equal(buf[i], peer_byte(i));
+	peer_check_bytes(buf, 0, got);
 	go(dev, VFM_STATE_RUNNING);
 	go(dev, VFM_STATE_RESUMING);
 	assert_int_equal(vfm_device_write_chunk(dev, buf, 0x1800, true, NULL), 0);

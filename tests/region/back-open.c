@@ -6,7 +6,7 @@
  * refusing what cannot be one and leaving everything as it was then, and hiding it.
  */
 
-#include "peer.h"
+#include "back.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,18 +18,6 @@
 
 #include "base/util.h"
 #include "fds.h"
-#include "region/region.h"
-
-static struct vfm_device *open_back(struct peer *p)
-{
-	struct vfm_device *dev;
-	struct vfm_err err;
-	int ret = vfm_back_open(&dev, &p->dev, &err);
-
-	if (ret)
-		fail_msg("%s", err.msg);
-	return dev;
-}
 
 /* Wherever it is, it is found; at the end it vanishes, elsewhere an empty one remains. */
 static void found_and_hidden(void **state)
@@ -206,10 +194,12 @@ static void write_only(struct vfm_region *r)
 }
 static void registers_only(struct vfm_region *r)
 {
+	r->nr_areas = 0;
 	r->size = VFM_V1_REGISTERS_END;
 }
 static void one_byte(struct vfm_region *r)
 {
+	r->nr_areas = 0;
 	r->size = 1;
 }
 static void area_beyond(struct vfm_region *r)
@@ -296,6 +286,20 @@ static void device_gone(void **state)
 	vfm_device_close(&p->dev);
 }
 
+/* Mappings of a peer's memory in this process. */
+static unsigned int count_mappings(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned int n = 0;
+	char line[512];
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps))
+		n += strstr(line, "memfd:peer") != NULL;
+	fclose(maps);
+	return n;
+}
+
 static void closes_inner(void **state)
 {
 	unsigned int fds = test_count_fds();
@@ -312,6 +316,7 @@ static void closes_inner(void **state)
 		vfm_device_close(dev);
 		assert_true(closed);
 		assert_int_equal(test_count_fds(), fds);
+		assert_int_equal(count_mappings(), 0);
 	}
 }
 
@@ -336,6 +341,7 @@ static void mapped_sizes(void **state)
 		[PEER_SPLIT] = 0x3000,
 		[PEER_SPLIT_OPEN] = 0x3000,
 		[PEER_WHOLE] = PEER_SIZE - VFM_V1_REGISTERS_END,
+		[PEER_WHOLE_OPEN] = PEER_SIZE - VFM_V1_REGISTERS_END,
 	};
 
 	(void)state;
@@ -343,12 +349,30 @@ static void mapped_sizes(void **state)
 		assert_int_equal(mapped_size(peer_new((enum peer_section)i, 9)), sizes[i]);
 }
 
+/* As the kernel has it: a device file has no size, and cannot be made shorter. */
+static void device_files(void **state)
+{
+	int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	struct peer *p = peer_new(PEER_OPEN, 9);
+
+	(void)state;
+	assert_true(zero >= 0);
+	p->region.fd = zero;
+	p->region.fd_offset = UINT64_C(9) << 40;
+	assert_int_equal(mapped_size(p), PEER_SIZE - PEER_SECTION);
+	p = peer_new(PEER_OPEN, 9); /* but no place in it is negative */
+	p->region.fd = zero;
+	p->region.fd_offset = UINT64_C(1) << 63;
+	assert_int_equal(mapped_size(p), 0);
+	close(zero);
+}
+
 /* Nothing of that can be used, and all of it works without. */
 static void not_mappable(void **state)
 {
 	static char name[64];
 	struct peer *p;
-	int null;
+	int other;
 
 	(void)state;
 	p = peer_new(PEER_SEALED, 9);
@@ -373,18 +397,23 @@ static void not_mappable(void **state)
 	p = peer_new(PEER_SEALED, 9); /* only registers */
 	p->region.areas[0] = (struct vfm_area){ 0, VFM_V1_REGISTERS_END };
 	assert_int_equal(mapped_size(p), 0);
-	p = peer_new(PEER_SEALED, 9); /* cannot be written */
-	snprintf(name, sizeof(name), "/proc/self/fd/%d", p->fd);
-	p->region.fd = open(name, O_RDONLY | O_CLOEXEC);
-	null = p->region.fd;
-	assert_true(null >= 0);
+	p = peer_new(PEER_SEALED, 9); /* less than that */
+	p->region.areas[0] = (struct vfm_area){ 0, VFM_V1_REGISTERS_END / 2 };
 	assert_int_equal(mapped_size(p), 0);
-	close(null);
+	for (int i = PEER_SEALED; i <= PEER_OPEN; i++) { /* cannot be written */
+		p = peer_new((enum peer_section)i, 9);
+		snprintf(name, sizeof(name), "/proc/self/fd/%d", p->fd);
+		other = open(name, O_RDONLY | O_CLOEXEC);
+		assert_true(other >= 0);
+		p->region.fd = other;
+		assert_int_equal(mapped_size(p), 0);
+		close(other);
+	}
 	p = peer_new(PEER_SEALED, 9); /* cannot be mapped */
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	p->region.fd = null;
+	other = open("/dev/null", O_RDWR | O_CLOEXEC);
+	p->region.fd = other;
 	assert_int_equal(mapped_size(p), 0);
-	close(null);
+	close(other);
 	p = peer_new(PEER_OPEN, 9); /* a file need not be mapped, so any place in it will do */
 	p->region.fd_offset = 8;
 	p->region.areas[0].size = 0x1000;
@@ -403,6 +432,7 @@ int main(void)
 		cmocka_unit_test(device_gone),
 		cmocka_unit_test(closes_inner),
 		cmocka_unit_test(mapped_sizes),
+		cmocka_unit_test(device_files),
 		cmocka_unit_test(not_mappable),
 	};
 

@@ -32,6 +32,7 @@ enum peer_section {
 	PEER_SPLIT,	 /* two areas with trapped parts before, between and behind; sealed */
 	PEER_SPLIT_OPEN, /* the same, not sealed */
 	PEER_WHOLE,	 /* all of the region, sealed */
+	PEER_WHOLE_OPEN, /* the same, not sealed */
 	PEER_NR_SECTIONS,
 };
 
@@ -58,6 +59,7 @@ struct peer {
 	int refuse_proof;	/* answer to leaving RESUMING... */
 	uint32_t after_proof;	/* ...and device_state after that */
 	int fail_reset;
+	bool silent;	      /* errors come without a text */
 	unsigned int fail_at; /* this access fails, counted from 1; 0: none... */
 	int fail_with;	      /* ...with that... */
 	bool fail_hard;	      /* ...and the device is in ERROR */
@@ -91,6 +93,9 @@ static inline struct peer *peer_of(struct vfm_device *dev)
 
 /** peer_byte() - the byte at @at of everything that is given out. */
 uint8_t peer_byte(uint64_t at);
+
+/** peer_check_bytes() - whether @buf is what is given out from @at on. */
+void peer_check_bytes(const uint8_t *buf, uint64_t at, uint64_t len);
 
 /** peer_total() - bytes of the first @nr chunks. */
 uint64_t peer_total(const struct peer *p, unsigned int nr);
