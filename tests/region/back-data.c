@@ -559,20 +559,13 @@ static void zero_ends_initial(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(save_accesses),
-		cmocka_unit_test(load_accesses),
-		cmocka_unit_test(end_to_end),
-		cmocka_unit_test(partly_read),
-		cmocka_unit_test(nothing_now),
-		cmocka_unit_test(empty_chunk),
-		cmocka_unit_test(stopped_in_a_chunk),
-		cmocka_unit_test(stopped_behind_a_chunk),
-		cmocka_unit_test(stopped_without_need),
-		cmocka_unit_test(not_stopped_in_a_chunk),
-		cmocka_unit_test(torn_chunk),
-		cmocka_unit_test(where_data_is_legal),
-		cmocka_unit_test(what_is_left),
-		cmocka_unit_test(initial_falls),
+		cmocka_unit_test(save_accesses),	cmocka_unit_test(load_accesses),
+		cmocka_unit_test(end_to_end),		cmocka_unit_test(partly_read),
+		cmocka_unit_test(nothing_now),		cmocka_unit_test(empty_chunk),
+		cmocka_unit_test(stopped_in_a_chunk),	cmocka_unit_test(stopped_behind_a_chunk),
+		cmocka_unit_test(stopped_without_need), cmocka_unit_test(not_stopped_in_a_chunk),
+		cmocka_unit_test(torn_chunk),		cmocka_unit_test(where_data_is_legal),
+		cmocka_unit_test(what_is_left),		cmocka_unit_test(initial_falls),
 		cmocka_unit_test(zero_ends_initial),
 	};
 
