@@ -12,6 +12,7 @@
  *   errors.c    one line on standard error
  *   json.c      one object on standard output
  *   device.c    opening, signals, progress, the report
+ *   events.c    --events
  *   memory.c    --memory
  *   address.c   HOST:PORT and unix:PATH
  *   outfile.c   a file that is there whole or not at all
@@ -78,6 +79,7 @@ enum cmd_option_id {
 	CMD_OPT_DIRTY,
 	CMD_OPT_DMA_RATE,
 	CMD_OPT_KEEP,
+	CMD_OPT_EVENTS,
 	CMD_OPT_FACE,
 	CMD_OPT_DATA,
 	CMD_OPT_DATA_SIZE,
@@ -113,6 +115,7 @@ struct cmd_args {
 	bool json, quiet, records, once, no_extension, insecure, keep;
 	uint64_t ready_fd, compress, max_downtime_ms, max_rounds, timeout_s;
 	uint64_t state, demo_memory, dirty, dma_rate;
+	const char *events;
 	uint64_t face, section, section_size; /* enum vfm_face, enum vfm_section */
 	uint64_t protocol, bridge;	      /* enum cmd_protocol, CMD_BRIDGE_*s */
 	struct cmd_memory_list memory, to_memory;
@@ -176,6 +179,9 @@ void cmd_json_close(struct cmd_json *j);
 /** cmd_json_print() - to standard output. */
 int cmd_json_print(struct cmd_json *j, struct vfm_err *err) VFM_MUST_CHECK;
 
+/** cmd_json_line() - to a descriptor, in one line; @timeout_ms without any progress: -ETIMEDOUT. */
+int cmd_json_line(struct cmd_json *j, int fd, unsigned int timeout_ms) VFM_MUST_CHECK;
+
 static inline void cmd_json_cleanup(struct cmd_json **j)
 {
 	cmd_json_free(*j);
@@ -217,12 +223,27 @@ int cmd_signals(struct vfm_err *err) VFM_MUST_CHECK;
 int cmd_interrupted(int signal_fd, struct vfm_err *err);
 
 /**
+ * struct cmd_events - where --events go
+ * @fd: -1: there are none
+ * @began_ns: what times are counted from
+ * @phase: that was told last
+ * @missed: events that had no room, since the last that had
+ */
+struct cmd_events {
+	int fd;
+	bool own; /* we opened it */
+	uint64_t began_ns, missed;
+	enum vfm_phase phase;
+};
+
+/**
  * struct cmd_run - what a verb that moves a device has in hand
  * @signal_fd: cancels
  */
 struct cmd_run {
 	const struct cmd_args *args;
 	int signal_fd;
+	struct cmd_events events;
 	size_t shown; /* width of the progress line that stands there */
 	struct vfm_migrate_opts opts;
 	struct vfm_migration_report report;
@@ -251,6 +272,17 @@ int cmd_run_end(struct cmd_run *run, int ret, struct vfm_err *err);
 int cmd_run_report(struct cmd_run *run, int ret,
 		   void (*extra)(struct cmd_json *j, const void *user), const void *user,
 		   struct vfm_err *err);
+
+/** cmd_events_begin() - open what --events names, if it was given, and tell what begins. */
+int cmd_events_begin(struct cmd_events *events, const struct cmd_args *args, struct vfm_device *dev,
+		     struct vfm_err *err) VFM_MUST_CHECK;
+
+/** cmd_events_progress() - from the engine's callback. */
+void cmd_events_progress(struct cmd_events *events, const struct vfm_migration_report *now);
+
+/** cmd_events_end() - how it ended; @ret and @err as the verb has them. */
+void cmd_events_end(struct cmd_events *events, const struct vfm_migration_report *report, int ret,
+		    const struct vfm_err *err);
 
 /** cmd_json_pci() - what an identity says of a PCI device, into the object that is open. */
 void cmd_json_pci(struct cmd_json *j, const struct vfm_identity *id);

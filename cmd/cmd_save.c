@@ -51,6 +51,8 @@ int cmd_save(const struct cmd_args *args, struct vfm_err *err)
 
 	if (args->json && !strcmp(file.path, "-"))
 		return vfm_fail(err, CMD_MISUSE, "--json and FILE - both want standard output");
+	if (args->events && !strcmp(args->events, "1") && !strcmp(file.path, "-"))
+		return vfm_fail(err, CMD_MISUSE, "--events=1 and FILE - both want standard output");
 	ret = cmd_open(&dev, args->operands[0], err);
 	if (!ret)
 		ret = cmd_run_begin(&run, args, dev, err);

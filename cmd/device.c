@@ -89,9 +89,8 @@ int cmd_interrupted(int signal_fd, struct vfm_err *err)
 
 /* ---- a run of the engine ------------------------------------------------------- */
 
-static void show_progress(void *user, const struct vfm_migration_report *now)
+static void show_progress(struct cmd_run *run, const struct vfm_migration_report *now)
 {
-	struct cmd_run *run = (struct cmd_run *)user;
 	char line[128];
 	int width;
 
@@ -105,10 +104,19 @@ static void show_progress(void *user, const struct vfm_migration_report *now)
 	run->shown = (size_t)width;
 }
 
+static void on_progress(void *user, const struct vfm_migration_report *now)
+{
+	struct cmd_run *run = (struct cmd_run *)user;
+
+	cmd_events_progress(&run->events, now);
+	if (!run->args->quiet && isatty(STDERR_FILENO))
+		show_progress(run, now);
+}
+
 int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, struct vfm_device *dev,
 		  struct vfm_err *err)
 {
-	*run = (struct cmd_run){ .args = args, .signal_fd = cmd_signals(err) };
+	*run = (struct cmd_run){ .args = args, .events.fd = -1, .signal_fd = cmd_signals(err) };
 	if (run->signal_fd < 0)
 		return run->signal_fd;
 	if (!dev || vfm_device_get_state(dev, &run->report.state, NULL))
@@ -119,11 +127,9 @@ int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, struct vfm_d
 	run->opts.timeout_ms = (unsigned int)(args->timeout_s * 1000);
 	run->opts.max_downtime_ms = (unsigned int)args->max_downtime_ms;
 	run->opts.max_rounds = (unsigned int)args->max_rounds;
-	if (!args->quiet && isatty(STDERR_FILENO)) {
-		run->opts.progress = show_progress;
-		run->opts.user = run;
-	}
-	return 0;
+	run->opts.progress = on_progress;
+	run->opts.user = run;
+	return cmd_events_begin(&run->events, args, dev, err);
 }
 
 /* What an interrupted user wants to know before anything else. */
@@ -144,7 +150,10 @@ int cmd_run_end(struct cmd_run *run, int ret, struct vfm_err *err)
 	if (run->shown)
 		fprintf(stderr, "\r%*s\r", (int)run->shown, "");
 	run->shown = 0;
-	return ret == -ECANCELED ? tell_interrupted(run, err) : ret;
+	if (ret == -ECANCELED)
+		ret = tell_interrupted(run, err);
+	cmd_events_end(&run->events, &run->report, ret, err);
+	return ret;
 }
 
 /* ---- the report ------------------------------------------------------------------ */

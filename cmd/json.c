@@ -15,7 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 
+#include "base/io.h"
 #include "base/util.h"
 
 #define DEPTH_MAX 8
@@ -121,6 +123,17 @@ void cmd_json_close(struct cmd_json *j)
 {
 	if (j && j->depth > 1)
 		j->depth--;
+}
+
+int cmd_json_line(struct cmd_json *j, int fd, unsigned int timeout_ms)
+{
+	const struct vfm_wait wait = { .timeout_ms = timeout_ms, .cancel_fd = -1 };
+	char *text = j && !j->bad ? json_dumps(j->open[0], JSON_COMPACT) : NULL;
+	struct iovec line[2] = { { text, text ? strlen(text) : 0 }, { (char[]){ '\n' }, 1 } };
+	int ret = text ? vfm_writev_full(fd, line, 2, &wait) : -ENOMEM;
+
+	free(text);
+	return ret;
 }
 
 int cmd_json_print(struct cmd_json *j, struct vfm_err *err)

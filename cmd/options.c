@@ -19,7 +19,7 @@
 #include "base/params.h"
 #include "base/util.h"
 
-enum kind { KIND_FLAG, KIND_NUMBER, KIND_SIZE, KIND_FD, KIND_WORD, KIND_MEMORY };
+enum kind { KIND_FLAG, KIND_NUMBER, KIND_SIZE, KIND_FD, KIND_WORD, KIND_TEXT, KIND_MEMORY };
 
 struct option_row {
 	const char *name;
@@ -80,6 +80,8 @@ static const struct option_row rows[CMD_NR_OPTIONS] = {
 	[CMD_OPT_DMA_RATE] = { "dma-rate", KIND_SIZE, FIELD(dma_rate), "RATE", .min = 4096,
 		.max = UINT64_C(1) << 36, .standard = 40 << 20,
 		.help = "bytes written by DMA in a second; default 40M" },
+	[CMD_OPT_EVENTS] = { "events", KIND_TEXT, FIELD(events), "FILE|FD",
+		.help = "write what happens there, one JSON object a line" },
 	[CMD_OPT_FACE] = { "face", KIND_WORD, FIELD(face), "v1|v2|both",
 		.words = "v2|v1|both",
 		.help = "migration protocol that clients are shown; default v2" },
@@ -163,6 +165,9 @@ static int set_option(struct cmd_args *args, const struct option_row *row, const
 	switch (row->kind) {
 	case KIND_FLAG:
 		*(bool *)field = true;
+		return 0;
+	case KIND_TEXT:
+		*(const char **)field = text;
 		return 0;
 	case KIND_MEMORY:
 		return cmd_memory_parse((struct cmd_memory_list *)field, text, err);

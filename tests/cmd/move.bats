@@ -287,3 +287,66 @@ receive() {
 	fails 3 "" "$VFMIG" load "$URI_b" "$T/file"
 	[[ $(device "$URI_b") == "$(<"$T/b.before")" ]]
 }
+
+@test "events tell each phase as it begins, and how it ended" {
+	"$VFMIG" migrate --events "$T/events" $DEVICE $DEVICE,seed=2
+	jq -es '[.[] | select(.event != "progress") | [.event, .phase]] == [["begin", null], ["phase", "setup"],
+		["phase", "precopy"], ["phase", "stop"], ["phase", "stop-copy"], ["phase", "load"],
+		["phase", "commit"], ["phase", "done"], ["end", "done"]] and
+		([.[].us] | . == sort) and (.[0] | .verb == "migrate" and .time_us > 1600000000000000) and
+		(.[-1] | .ok and .committed and .state_bytes > 4194304 and (.phases | length) == 6) and
+		all(.[]; has("missed") | not)' "$T/events"
+	(($(wc -l <"$T/events") == $(jq -s length "$T/events")))
+}
+
+@test "events say why a move failed, and go to a descriptor" {
+	fails 4 "" "$VFMIG" migrate --events 5 --max-downtime=1 --max-rounds=3 \
+		$DEVICE,dirty=200M,save-rate=20M $DEVICE,seed=2 5>"$T/events"
+	jq -es '(.[0].event == "begin") and (.[-1] | .event == "end" and (.ok | not) and
+		(.committed | not) and .error != null)' "$T/events"
+	[[ $(jq -r .event "$T/events") == *progress* ]]
+	grep -qF "$(jq -r 'select(.event == "end").error' "$T/events")" "$T/err"
+}
+
+@test "save, load, send and receive tell events, too" {
+	"$VFMIG" save --events "$T/save" $DEVICE "$T/state"
+	"$VFMIG" load --events "$T/load" $DEVICE,seed=2 "$T/state"
+	two_devices
+	receive 0 --events "$T/receive"
+	wait_until idle "$URI_a"
+	"$VFMIG" send --events "$T/send" "$URI_a" "127.0.0.1:$port"
+	join "$receiver"
+	[[ $status == 0 ]]
+	for verb in save load send receive; do
+		jq -es --arg verb $verb '.[0].verb == $verb and (.[-1] | .event == "end" and .ok)' "$T/$verb"
+	done
+	moved
+}
+
+@test "events that nobody reads do not hold up a move" {
+	mkfifo "$T/fifo"
+	fails 1 "nobody reads it" "$VFMIG" migrate --events "$T/fifo" $DEVICE $DEVICE,seed=2
+	# a pipe that is full from the beginning to the end
+	exec 6<>"$T/fifo"
+	dd if=/dev/zero of="$T/fifo" bs=4096 count=1000 oflag=nonblock 2>/dev/null || true
+	"$VFMIG" migrate --events 6 $DEVICE $DEVICE,seed=2
+	# and one that is read only when some were missed
+	start saving "$VFMIG" save --events 6 $DEVICE,save-rate=8M - >"$T/state"
+	wait_until test -s "$T/state"
+	start reading sed -u '/"event":"end"/q' "$T/fifo" >"$T/events"
+	join "$saving"
+	[[ $status == 0 ]]
+	join "$reading"
+	exec 6>&-
+	tr -d '\0' <"$T/events" | jq -es '.[0].missed >= 3 and .[-1].ok'
+	# a full disk, which is told once
+	"$VFMIG" migrate --events /dev/full $DEVICE $DEVICE,seed=2 2>"$T/err"
+	[[ $(<"$T/err") == "vfmig: events: no more events: No space left on device" ]]
+}
+
+@test "a wrong place for events is refused before anything begins" {
+	fails 2 "no descriptor" "$VFMIG" migrate --events 77 $DEVICE $DEVICE,seed=2
+	fails 2 "no descriptor" "$VFMIG" migrate --events 5 $DEVICE $DEVICE,seed=2 5</dev/null
+	fails 2 "standard output" "$VFMIG" save --events 1 $DEVICE -
+	fails 1 "$T/none/events" "$VFMIG" migrate --events "$T/none/events" $DEVICE $DEVICE,seed=2
+}
