@@ -13,6 +13,8 @@
  * A log that cannot be started or read makes every page dirty from then on. A
  * device gets one report for each range that is mapped, never for a part: real
  * devices refuse parts.
+ *
+ * Ranges are sorted, as the memory's map is.
  */
 
 #include "engine/engine.h"
@@ -24,6 +26,7 @@
 #include "base/bitmap.h"
 #include "base/bytes.h"
 #include "base/util.h"
+#include "device/ranges.h"
 
 /* Pages in one record: with the address in front they fill it, but for the last page's worth. */
 #define BATCH_PAGES ((VFM_STREAM_PAYLOAD_MAX - 8) / VFM_MEMORY_PAGE)
@@ -95,17 +98,33 @@ static void lose(struct vfm_engine *e)
 	set_all(e->dirty);
 }
 
-void vfm_dirty_start(struct vfm_engine *e)
+/* A device that logs fewer ranges than we have gets wider ones, half as many at a time. */
+static int start_log(struct vfm_engine *e)
 {
 	struct vfm_range ranges[VFM_MAX_LOG_RANGES];
-	uint64_t page_size = VFM_MEMORY_PAGE;
 	struct vfm_dirty *d = e->dirty;
-
+	size_t nr = d->count;
 	int ret;
 
-	for (size_t i = 0; i < d->count; i++)
+	for (size_t i = 0; i < nr; i++)
 		ranges[i] = d->ranges[i].range;
-	ret = vfm_device_start_log(e->dev, &page_size, ranges, d->count, NULL);
+	for (;;) {
+		uint64_t page_size = VFM_MEMORY_PAGE;
+
+		ret = vfm_device_start_log(e->dev, &page_size, ranges, nr, NULL);
+		if ((ret != -E2BIG && ret != -ENOSPC) || nr < 2)
+			return ret;
+		ret = vfm_ranges_fit(ranges, &nr, nr / 2);
+		if (ret)
+			return ret;
+	}
+}
+
+void vfm_dirty_start(struct vfm_engine *e)
+{
+	struct vfm_dirty *d = e->dirty;
+	int ret = start_log(e);
+
 	/* -EINVAL: perhaps somebody else's is running. After other failures it may be ours. */
 	d->running = ret != -ENOTTY && ret != -EINVAL;
 	if (ret)

@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/util.h"
+#include "device/ranges.h"
 
 #define RANGE_SIZE 16u
 #define REPORT_FIXED (VFM_VU_FEATURE_SIZE + 24u)
@@ -42,51 +43,6 @@ static struct vfm_range widen(const struct vfm_iova_entry *e, uint64_t page)
 	return (struct vfm_range){ first, last - first + 1 };
 }
 
-/* The gap in front of each range but the first; they do not touch. */
-static uint64_t gap(const struct vfm_range *ranges, size_t i)
-{
-	return ranges[i].iova - (ranges[i - 1].iova + ranges[i - 1].size);
-}
-
-static int by_size(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* Join what is closer than @bridge; returns how many ranges are left. */
-static size_t join(struct vfm_range *ranges, size_t nr, uint64_t bridge)
-{
-	size_t kept = 0;
-
-	for (size_t i = 1; i < nr; i++) {
-		struct vfm_range *r = &ranges[kept];
-
-		if (ranges[i].iova <= r->iova + r->size ||
-		    ranges[i].iova - (r->iova + r->size) <= bridge)
-			r->size = VFM_MAX(r->size, ranges[i].iova + ranges[i].size - r->iova);
-		else
-			ranges[++kept] = ranges[i];
-	}
-	return nr ? kept + 1 : 0;
-}
-
-/* Too many ranges: join those with the smallest gaps, as many as need be. */
-static int join_closest(struct vfm_range *ranges, size_t *nr)
-{
-	size_t too_many = *nr - VFM_MAX_LOG_RANGES;
-	vfm_auto_free uint64_t *gaps = malloc(*nr * sizeof(*gaps));
-
-	if (!gaps)
-		return -ENOMEM;
-	for (size_t i = 1; i < *nr; i++)
-		gaps[i - 1] = gap(ranges, i);
-	qsort(gaps, *nr - 1, sizeof(*gaps), by_size);
-	*nr = join(ranges, *nr, gaps[too_many - 1]);
-	return 0;
-}
-
 int vfm_srv_log_mapped(struct vfm_srv_request *rq, uint64_t *page_size, struct vfm_range *ranges,
 		       size_t *nr_ranges)
 {
@@ -100,8 +56,8 @@ int vfm_srv_log_mapped(struct vfm_srv_request *rq, uint64_t *page_size, struct v
 		return vfm_fail(&rq->err, -EINVAL, "log pages of %" PRIu64 " bytes", *page_size);
 	for (size_t i = 0; i < nr; i++)
 		all[i] = widen(&maps->entries[i], *page_size);
-	nr = join(all, nr, 0);
-	if (nr > VFM_MAX_LOG_RANGES && join_closest(all, &nr))
+	nr = vfm_ranges_join(all, nr);
+	if (vfm_ranges_fit(all, &nr, VFM_MAX_LOG_RANGES))
 		return -ENOMEM;
 	memcpy(ranges, all, nr * sizeof(*ranges));
 	*nr_ranges = nr;

@@ -137,6 +137,27 @@ static void a_log_that_fails(void **state)
 	}
 }
 
+/* It logs what lies between, too, and nothing of what was asked for is missing. */
+static void a_log_of_few_ranges(void **state)
+{
+	struct vfm_migrate_opts opts = rig_opts();
+	struct rig r;
+	struct at_stop at = { &r, 500 };
+
+	(void)state;
+	rig_open(&r, "state=1M", 4 * MIB);
+	rig_start(&r, 0);
+	rig_step(r.src, 1000, 10);
+	opts.progress = work_at_stop;
+	opts.user = &at;
+	r.ws->max_ranges = 1;
+	assert_int_equal(rig_migrate(&r, &opts), 0);
+	assert_int_equal(r.ws->log_ranges, 1);
+	assert_false(r.report.all_dirty);
+	rig_check_moved(&r);
+	rig_close(&r);
+}
+
 /* Without a limit nothing is to be measured, and memory that is sent twice is a waste. */
 static void no_log_and_no_limit(void **state)
 {
@@ -422,6 +443,7 @@ int main(void)
 		cmocka_unit_test(a_busy_device),
 		cmocka_unit_test(the_last_report_counts),
 		cmocka_unit_test(a_log_that_fails),
+		cmocka_unit_test(a_log_of_few_ranges),
 		cmocka_unit_test(no_log_and_no_limit),
 		cmocka_unit_test(a_paused_source),
 		cmocka_unit_test(devices_that_tell_little),

@@ -191,9 +191,13 @@ static int w_set_orphan(struct vfm_device *dev, enum vfm_orphan orphan, struct v
 static int start_log(struct wrap *w, uint64_t *page_size, const struct vfm_range *ranges, size_t n,
 		     struct vfm_err *err)
 {
-	int ret = vfm_device_start_log(w->inner, page_size, ranges, n, err);
+	int ret;
 
+	if (w->max_ranges && n > w->max_ranges)
+		return vfm_fail(err, -E2BIG, "log %zu ranges", n);
+	ret = vfm_device_start_log(w->inner, page_size, ranges, n, err);
 	w->logs += !ret;
+	w->log_ranges = n;
 	return ret;
 }
 

@@ -32,6 +32,8 @@ struct wrap {
 	bool no_log;  /* there is no dirty log */
 	bool no_info; /* neither pre-copy info nor data size */
 	bool no_orphan;
+	size_t max_ranges;	  /* that the log takes; 0: as many as the device's own */
+	size_t log_ranges;	  /* that it took */
 	unsigned int lose_report; /* this report (from 1) is taken and not told */
 	unsigned int fail_report; /* this one fails */
 	unsigned int reports;
