@@ -25,11 +25,14 @@ int vfm_source_stop(struct vfm_engine *e)
 ssize_t vfm_source_read(struct vfm_engine *e)
 {
 	uint64_t start = vfm_now_ns();
-	void *buf = vfm_stream_buffer(e->out);
+	void *buf;
+	ssize_t n;
 	bool end;
-	ssize_t n = vfm_device_read_chunk(e->dev, buf, VFM_STREAM_PAYLOAD_MAX, &end, &e->err);
-	int ret;
+	int ret = vfm_engine_buffer(e, &buf);
 
+	if (ret)
+		return ret;
+	n = vfm_device_read_chunk(e->dev, buf, VFM_STREAM_PAYLOAD_MAX, &end, &e->err);
 	if (n <= 0)
 		return n;
 	ret = vfm_engine_service(e);
