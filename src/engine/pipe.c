@@ -30,6 +30,13 @@
 /* One to fill, one that waits, one to empty. */
 #define BUFFERS_MIN 3
 
+/*
+ * A queue evens out stages that are uneven for a moment, and this is enough for that. The
+ * slower stage sets the pace in any case, and the more buffers wait for it, the fewer of
+ * them are still in a cache when their turn comes.
+ */
+#define BUFFERS_MAX 8
+
 /* What the streams hold themselves: a payload each, and as much for compression. */
 #define BUFFERS_OF_STREAMS 4
 
@@ -170,7 +177,7 @@ static size_t count_buffers(const struct vfm_engine *e)
 
 	if (buffers < BUFFERS_MIN + BUFFERS_OF_STREAMS)
 		return BUFFERS_MIN;
-	return (size_t)VFM_MIN(buffers - BUFFERS_OF_STREAMS, SIZE_MAX);
+	return (size_t)VFM_MIN(buffers - BUFFERS_OF_STREAMS, BUFFERS_MAX);
 }
 
 static int make_pipe(struct vfm_engine *e, struct vfm_pipe **out)

@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "base/util.h"
+#include "engine/pipe.h"
 
 /* An arc may fail for a passing reason, and a device that stands still is worse than a call. */
 #define BACK_ATTEMPTS 2
@@ -111,6 +112,8 @@ static int save_setup(struct vfm_engine *e)
 		ret = vfm_engine_open_out(e);
 	if (!ret)
 		ret = vfm_engine_write_identity(e, &id);
+	if (!ret)
+		ret = vfm_pipe_start(e);
 	if (!ret && e->origin == VFM_STATE_RUNNING)
 		ret = vfm_engine_arm(e, VFM_ORPHAN_RUN);
 	return ret;
