@@ -71,6 +71,7 @@ enum cmd_option_id {
 	CMD_OPT_MAX_DOWNTIME,
 	CMD_OPT_MAX_ROUNDS,
 	CMD_OPT_TIMEOUT,
+	CMD_OPT_MEMORY_LIMIT,
 	CMD_OPT_MEMORY,
 	CMD_OPT_TO_MEMORY,
 	CMD_OPT_INSECURE,
@@ -113,7 +114,7 @@ struct cmd_args {
 	uint64_t given; /* CMD_BIT() of the options that were there */
 
 	bool json, quiet, records, once, no_extension, insecure, keep;
-	uint64_t ready_fd, compress, max_downtime_ms, max_rounds, timeout_s;
+	uint64_t ready_fd, compress, max_downtime_ms, max_rounds, timeout_s, memory_limit;
 	uint64_t state, demo_memory, dirty, dma_rate;
 	const char *events;
 	uint64_t face, section, section_size; /* enum vfm_face, enum vfm_section */

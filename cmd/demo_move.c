@@ -29,6 +29,7 @@ struct receiver {
 	struct cmd_listener listener;
 	int stop_fd;
 	unsigned int timeout_ms;
+	uint64_t memory_limit;
 	struct demo_arrival *arrival;
 	int ret;
 	struct vfm_err err;
@@ -60,6 +61,7 @@ static void *receive(void *user)
 		return NULL;
 	opts.cancel_fd = r->stop_fd;
 	opts.timeout_ms = r->timeout_ms;
+	opts.memory_limit = r->memory_limit;
 	opts.before_run = before_run;
 	opts.user = r;
 	r->ret = vfm_migrate_receive(r->end->end.dev, r->end->end.mem, fd, &opts, &r->report,
@@ -120,6 +122,7 @@ int demo_move(struct cmd_run *run, struct demo_end *src, struct demo_end *dst,
 	struct receiver r = { .end = dst,
 			      .arrival = arrival,
 			      .timeout_ms = run->opts.timeout_ms,
+			      .memory_limit = run->opts.memory_limit,
 			      .listener.fd = -1 };
 	vfm_auto_fd int stop_fd = eventfd(0, EFD_CLOEXEC);
 	int ret;

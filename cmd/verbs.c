@@ -9,7 +9,8 @@
 
 #define MOVE_OPTIONS                                                                               \
 	(CMD_BIT(MAX_DOWNTIME) | CMD_BIT(MAX_ROUNDS) | CMD_BIT(TIMEOUT) | CMD_BIT(COMPRESS) |      \
-	 CMD_BIT(MEMORY) | CMD_BIT(EVENTS) | CMD_BIT(QUIET) | CMD_BIT(JSON))
+	 CMD_BIT(MEMORY_LIMIT) | CMD_BIT(MEMORY) | CMD_BIT(EVENTS) | CMD_BIT(QUIET) |              \
+	 CMD_BIT(JSON))
 
 #define WIRE_NOTES                                                                                 \
 	"The connection is neither encrypted nor authenticated. An address that is not\n"          \
@@ -46,8 +47,8 @@ static const struct cmd_verb verbs[] = {
 		.run = cmd_save,
 		.operands = "URI FILE",
 		.nr_operands = 2,
-		.options = CMD_BIT(COMPRESS) | CMD_BIT(TIMEOUT) | CMD_BIT(EVENTS) | CMD_BIT(QUIET) |
-			   CMD_BIT(JSON),
+		.options = CMD_BIT(COMPRESS) | CMD_BIT(MEMORY_LIMIT) | CMD_BIT(TIMEOUT) |
+			   CMD_BIT(EVENTS) | CMD_BIT(QUIET) | CMD_BIT(JSON),
 		.summary = "save the state of a device to a file",
 		.notes = "FILE - is standard output. A FILE that exists is replaced when the new "
 			 "one is\n"
@@ -91,8 +92,9 @@ static const struct cmd_verb verbs[] = {
 		.run = cmd_receive,
 		.operands = "URI [HOST:]PORT",
 		.nr_operands = 2,
-		.options = CMD_BIT(TIMEOUT) | CMD_BIT(MEMORY) | CMD_BIT(READY_FD) |
-			   CMD_BIT(INSECURE) | CMD_BIT(EVENTS) | CMD_BIT(QUIET) | CMD_BIT(JSON),
+		.options = CMD_BIT(TIMEOUT) | CMD_BIT(MEMORY_LIMIT) | CMD_BIT(MEMORY) |
+			   CMD_BIT(READY_FD) | CMD_BIT(INSECURE) | CMD_BIT(EVENTS) |
+			   CMD_BIT(QUIET) | CMD_BIT(JSON),
 		.summary = "the destination's half of a migration",
 		.notes = "Waits for one 'vfmig send' at PORT of the loopback address, HOST:PORT,\n"
 			 "[IPV6]:PORT or unix:PATH. PORT 0 lets the system choose; the number is\n"
@@ -126,9 +128,9 @@ static const struct cmd_verb verbs[] = {
 		.nr_operands = 0,
 		.options = CMD_BIT(STATE) | CMD_BIT(DEMO_MEMORY) | CMD_BIT(DIRTY) |
 			   CMD_BIT(DMA_RATE) | CMD_BIT(MAX_DOWNTIME) | CMD_BIT(MAX_ROUNDS) |
-			   CMD_BIT(PROTOCOL) | CMD_BIT(BRIDGE) | CMD_BIT(DATA) |
-			   CMD_BIT(DATA_SIZE) | CMD_BIT(EVENTS) | CMD_BIT(KEEP) | CMD_BIT(QUIET) |
-			   CMD_BIT(JSON),
+			   CMD_BIT(MEMORY_LIMIT) | CMD_BIT(PROTOCOL) | CMD_BIT(BRIDGE) |
+			   CMD_BIT(DATA) | CMD_BIT(DATA_SIZE) | CMD_BIT(EVENTS) | CMD_BIT(KEEP) |
+			   CMD_BIT(QUIET) | CMD_BIT(JSON),
 		.summary = "the whole thing on software devices",
 		.notes = "Starts two servers of software devices, lets the first do DMA into "
 			 "memory of\n"

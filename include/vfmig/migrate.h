@@ -84,6 +84,8 @@ struct vfm_migration_report {
  * @progress: called from the calling thread a few times a second, may be NULL
  * @before_run: destination: called between COMMIT and RUNNING, may be NULL; the place to
  *	wire what is not part of the device. Failing here leaves the device in STOP
+ * @memory_limit: bytes that each side may hold on their way between device and stream,
+ *	with what the streams need themselves, but never fewer than three records; 0: 64 MiB
  */
 struct vfm_migrate_opts {
 	size_t size;
@@ -95,6 +97,7 @@ struct vfm_migrate_opts {
 	void (*progress)(void *user, const struct vfm_migration_report *now);
 	int (*before_run)(void *user, struct vfm_device *dev, struct vfm_err *err);
 	void *user;
+	uint64_t memory_limit;
 };
 
 /** VFM_MIGRATE_OPTS() - a struct vfm_migrate_opts with the defaults; change its fields afterwards.
@@ -104,7 +107,8 @@ struct vfm_migrate_opts {
 				    .max_downtime_ms = 300,                                        \
 				    .max_rounds = 100,                                             \
 				    .timeout_ms = 30000,                                           \
-				    .cancel_fd = -1 })
+				    .cancel_fd = -1,                                               \
+				    .memory_limit = UINT64_C(64) << 20 })
 
 /**
  * vfm_save() - write a device's state to a descriptor
@@ -161,8 +165,8 @@ int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, int fd,
  * vfm_migrate() - both halves from here, over a socket pair
  *
  * The destination's half has a thread of its own for the length of the call.
- * @opts belongs to the source's half; the destination's uses its timeout and
- * before_run, which is called from that thread.
+ * @opts belongs to the source's half; the destination's uses its timeout, its limit on
+ * memory, and before_run, which is called from that thread.
  */
 int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, struct vfm_device *dst,
 		struct vfm_memory *dst_mem, const struct vfm_migrate_opts *opts,

@@ -191,11 +191,16 @@ static int put_zeros(struct batch *b, uint64_t iova, uint64_t size)
 
 static int put_data(struct batch *b, uint64_t iova, uint64_t size)
 {
-	struct vfm_writer w = vfm_writer_of(vfm_stream_buffer(b->e->out), VFM_STREAM_PAYLOAD_MAX);
+	struct vfm_writer w;
+	void *buf;
+	int ret = vfm_engine_buffer(b->e, &buf);
 
+	if (ret)
+		return ret;
+	w = vfm_writer_of(buf, VFM_STREAM_PAYLOAD_MAX);
 	vfm_write_le64(&w, iova);
 	vfm_write_bytes(&w, vfm_memory_at(b->e->mem, iova, size), (size_t)size);
-	return vfm_engine_write(b->e, VFM_STREAM_MEMORY_DATA, w.p - w.len, w.len);
+	return vfm_engine_write(b->e, VFM_STREAM_MEMORY_DATA, buf, w.len);
 }
 
 static int flush(struct batch *b)

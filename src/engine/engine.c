@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "engine/pipe.h"
 
 /* Progress is reported that often, and at every change of phase. */
 #define PROGRESS_NS 250000000u
@@ -48,6 +49,8 @@ int vfm_engine_opts(struct vfm_migrate_opts *out, const struct vfm_migrate_opts 
 	memcpy(out, opts, VFM_MIN(opts->size, sizeof(*opts)));
 	if (!out->max_rounds)
 		out->max_rounds = DEFAULT_ROUNDS;
+	if (!out->memory_limit)
+		out->memory_limit = VFM_MIGRATE_OPTS().memory_limit;
 	return 0;
 }
 
@@ -69,7 +72,7 @@ static void update_times(struct vfm_engine *e)
 	e->phase_ns = now;
 	e->report.total_us = (now - e->began_ns) / 1000;
 	if (e->out && !e->sink)
-		e->report.wire_bytes = vfm_stream_written(e->out);
+		e->report.wire_bytes = e->pipe ? vfm_pipe_written(e) : vfm_stream_written(e->out);
 }
 
 static void tell_progress(struct vfm_engine *e)
@@ -174,6 +177,7 @@ int vfm_engine_disarm(struct vfm_engine *e, struct vfm_err *err)
 int vfm_engine_finish(struct vfm_engine *e, int ret, struct vfm_migration_report *report,
 		      struct vfm_err *err)
 {
+	vfm_pipe_stop(e, 0);
 	if (!ret)
 		vfm_engine_enter(e, VFM_PHASE_DONE);
 	update_times(e);

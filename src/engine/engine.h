@@ -54,6 +54,7 @@ void vfm_memory_zero(struct vfm_memory *mem, uint64_t iova, uint64_t size);
 
 struct vfm_dirty;
 struct vfm_engine;
+struct vfm_pipe;
 
 /** struct vfm_stage - a step; the name stands in front of its errors */
 struct vfm_stage {
@@ -71,6 +72,8 @@ struct vfm_rate {
 /**
  * struct vfm_engine - one end of a migration, a save or a load
  * @peer: who is at the other end of @fd, "source" or "destination"; NULL: a file
+ * @pipe: while data flows, the thread that has @out (of a source) or @in (of a destination):
+ *	see pipe.h
  * @err: the first cause of a failure
  * @cause: why a wait ended, when the stream's call that waited can only tell that it did
  * @listen: the peer may only complain while we send, so look for that
@@ -97,6 +100,7 @@ struct vfm_engine {
 
 	struct vfm_stream_writer *out;
 	struct vfm_stream_reader *in;
+	struct vfm_pipe *pipe;
 	struct vfm_err err;
 	struct vfm_err cause;
 	bool listen;
@@ -171,6 +175,22 @@ int vfm_engine_service(struct vfm_engine *e) VFM_MUST_CHECK;
 /** vfm_engine_idle() - the same for so long. */
 int vfm_engine_idle(struct vfm_engine *e, unsigned int ms) VFM_MUST_CHECK;
 
+/** vfm_engine_await() - the same until @fd is readable. */
+int vfm_engine_await(struct vfm_engine *e, int fd) VFM_MUST_CHECK;
+
+/** vfm_engine_silence() - say that there was none of the other side for as long as is allowed. */
+void vfm_engine_silence(const struct vfm_engine *e, struct vfm_err *err);
+
+/** vfm_engine_unwritten() - a write has failed with @ret and e->err; returns why, if known. */
+int vfm_engine_unwritten(struct vfm_engine *e, int ret);
+
+/**
+ * vfm_engine_buffer() - where the payload of the next record may be put so that it is not copied
+ *
+ * VFM_STREAM_PAYLOAD_MAX bytes, until the next record. It may have to be waited for.
+ */
+int vfm_engine_buffer(struct vfm_engine *e, void **data) VFM_MUST_CHECK;
+
 /** vfm_engine_put() - one record, and nothing else is looked at before it. */
 int vfm_engine_put(struct vfm_engine *e, enum vfm_stream_type type, uint32_t flags,
 		   const void *data, size_t size) VFM_MUST_CHECK;
@@ -179,7 +199,12 @@ int vfm_engine_put(struct vfm_engine *e, enum vfm_stream_type type, uint32_t fla
 int vfm_engine_write(struct vfm_engine *e, enum vfm_stream_type type, const void *data,
 		     size_t size) VFM_MUST_CHECK;
 int vfm_engine_write_identity(struct vfm_engine *e, const struct vfm_identity *id) VFM_MUST_CHECK;
+
+/** vfm_engine_write_end() - flush, and END. The pipeline ends here. */
 int vfm_engine_write_end(struct vfm_engine *e) VFM_MUST_CHECK;
+
+/** vfm_engine_flush() - until all records so far are out, not only on their way to it. */
+int vfm_engine_flush(struct vfm_engine *e) VFM_MUST_CHECK;
 
 /** vfm_engine_write_phase() - so that the other side knows, and knows that we live. */
 int vfm_engine_write_phase(struct vfm_engine *e, enum vfm_phase phase) VFM_MUST_CHECK;

@@ -10,11 +10,10 @@
  * a failure that could not be told is taken from the thread itself.
  */
 
-#include "engine/engine.h"
+#include "engine/pipe.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -38,19 +37,6 @@ static void *receive(void *arg)
 	/* A source that still waits for us learns that in vain it does. */
 	shutdown(r->fd, SHUT_RDWR);
 	return NULL;
-}
-
-/* Signals are for the threads of those who call us. */
-static int start_thread(pthread_t *thread, struct receiver *r)
-{
-	sigset_t all, old;
-	int ret;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	ret = pthread_create(thread, NULL, receive, r);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return -ret;
 }
 
 static int join(int ret, const struct receiver *r, struct vfm_err *err)
@@ -85,9 +71,10 @@ VFM_API int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, stru
 	if (ret)
 		return ret;
 	r.opts.timeout_ms = given.timeout_ms;
+	r.opts.memory_limit = given.memory_limit;
 	r.opts.before_run = given.before_run;
 	r.opts.user = given.user;
-	ret = start_thread(&thread, &r);
+	ret = vfm_engine_thread(&thread, receive, &r);
 	if (ret)
 		return vfm_fail(err, ret, "start the destination's thread: %s", strerror(-ret));
 	ret = vfm_migrate_send(src, src_mem, ours, opts, report, err);

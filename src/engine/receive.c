@@ -20,6 +20,7 @@
 
 #include "base/bytes.h"
 #include "base/util.h"
+#include "engine/pipe.h"
 
 /* ---- setup --------------------------------------------------------------- */
 
@@ -192,14 +193,17 @@ static int dispatch(struct vfm_engine *e, const struct vfm_stream_record *record
 
 static int receive_data(struct vfm_engine *e)
 {
-	struct vfm_stream_record record;
-	int ret;
+	struct vfm_stream_record record = { 0 };
+	int ret = vfm_pipe_start(e);
 
-	while (!(ret = vfm_engine_read(e, &record)) && record.type != VFM_STREAM_END) {
-		ret = dispatch(e, &record);
-		if (ret)
+	while (!ret) {
+		ret = vfm_engine_read(e, &record);
+		if (ret || record.type == VFM_STREAM_END)
 			break;
+		ret = dispatch(e, &record);
 	}
+	/* From here on each record is an answer to us, or to be answered. */
+	vfm_pipe_stop(e, 0);
 	return ret;
 }
 

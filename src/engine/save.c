@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "base/util.h"
+#include "engine/pipe.h"
 
 /* An arc may fail for a passing reason, and a device that stands still is worse than a call. */
 #define BACK_ATTEMPTS 2
@@ -25,11 +26,14 @@ int vfm_source_stop(struct vfm_engine *e)
 ssize_t vfm_source_read(struct vfm_engine *e)
 {
 	uint64_t start = vfm_now_ns();
-	void *buf = vfm_stream_buffer(e->out);
+	void *buf;
+	ssize_t n;
 	bool end;
-	ssize_t n = vfm_device_read_chunk(e->dev, buf, VFM_STREAM_PAYLOAD_MAX, &end, &e->err);
-	int ret;
+	int ret = vfm_engine_buffer(e, &buf);
 
+	if (ret)
+		return ret;
+	n = vfm_device_read_chunk(e->dev, buf, VFM_STREAM_PAYLOAD_MAX, &end, &e->err);
 	if (n <= 0)
 		return n;
 	ret = vfm_engine_service(e);
@@ -108,6 +112,8 @@ static int save_setup(struct vfm_engine *e)
 		ret = vfm_engine_open_out(e);
 	if (!ret)
 		ret = vfm_engine_write_identity(e, &id);
+	if (!ret)
+		ret = vfm_pipe_start(e);
 	if (!ret && e->origin == VFM_STATE_RUNNING)
 		ret = vfm_engine_arm(e, VFM_ORPHAN_RUN);
 	return ret;

@@ -14,9 +14,12 @@
  * see the rest of it, so failing to write it is such a failure too. From then on
  * the device stays in STOP, whatever happens.
  *
- * Seams for what is to come: run_round() is where reading and sending become a
- * pipeline, judge() where a prediction replaces one division, give() where a
- * journal decides.
+ * Records leave through a pipeline, from READY to END. What a round has moved is
+ * only known when all of it is out, so each round ends with a flush: neither the rate
+ * nor the stop is judged by what still waits in a queue.
+ *
+ * Seams for what is to come: judge() where a prediction replaces one division,
+ * give() where a journal decides.
  */
 
 #include "engine/engine.h"
@@ -27,6 +30,7 @@
 
 #include "base/bytes.h"
 #include "base/util.h"
+#include "engine/pipe.h"
 
 /* Sizes above are nonsense, and taken for "not known". */
 #define SIZE_SANE (UINT64_C(1) << 40)
@@ -97,6 +101,8 @@ static int send_setup(struct vfm_engine *e)
 	if (!ret)
 		ret = shake_hands(e);
 	e->listen = true;
+	if (!ret)
+		ret = vfm_pipe_start(e);
 	if (!ret && e->mem)
 		ret = vfm_dirty_new(e);
 	/* A device that somebody has paused stays so if we die. */
@@ -190,6 +196,27 @@ static bool memory_round(const struct vfm_engine *e)
 	return !e->report.all_dirty || (!e->report.rounds && e->opts.max_downtime_ms);
 }
 
+/*
+ * All that a round moves, until it is out. That is what the rate is made of: what
+ * each record took is only what it took to get into the queue.
+ */
+static int move_round(struct vfm_engine *e, const struct rest *rest, uint64_t *read)
+{
+	struct vfm_rate before = e->rate;
+	uint64_t start = vfm_now_ns();
+	int ret = 0;
+
+	if (memory_round(e))
+		ret = vfm_dirty_send(e);
+	if (!ret && has_precopy(e))
+		ret = read_round(e, rest, read);
+	if (!ret)
+		ret = vfm_engine_flush(e);
+	if (e->rate.bytes > before.bytes)
+		e->rate.ns = before.ns + (double)(vfm_now_ns() - start);
+	return ret;
+}
+
 static int run_round(struct vfm_engine *e, const struct rest *rest, uint64_t *read)
 {
 	uint64_t before = e->report.state_bytes + e->report.memory_bytes;
@@ -198,10 +225,8 @@ static int run_round(struct vfm_engine *e, const struct rest *rest, uint64_t *re
 	e->rate.bytes /= 2;
 	e->rate.ns /= 2;
 	*read = 0;
-	if (!ret && memory_round(e))
-		ret = vfm_dirty_send(e);
-	if (!ret && has_precopy(e))
-		ret = read_round(e, rest, read);
+	if (!ret)
+		ret = move_round(e, rest, read);
 	if (!ret && before == e->report.state_bytes + e->report.memory_bytes)
 		ret = vfm_engine_idle(e, IDLE_MS);
 	e->report.rounds++;

@@ -25,6 +25,7 @@
 
 #include "base/bytes.h"
 #include "base/util.h"
+#include "engine/pipe.h"
 
 /* How long the end of a connection that has failed already may take. */
 #define CLOSING_MS 1000
@@ -34,10 +35,23 @@
 
 /* ---- waiting ------------------------------------------------------------- */
 
-/* One poll, and what it brought but for @main: that is for the caller. */
-static int turn(struct vfm_engine *e, struct pollfd *main, int timeout_ms)
+/* What the caller of turn() waits for: a stream, a queue, the peer's complaint. */
+struct wanted {
+	struct pollfd main;
+	struct pollfd ear;
+};
+
+/* Where a peer complains that may say nothing else now. */
+static struct pollfd ear(const struct vfm_engine *e)
 {
-	struct pollfd fds[3] = { *main, { .fd = -1 }, { .fd = -1 } };
+	return (struct pollfd){ .fd = e->listen && e->in && !e->closing ? e->fd : -1,
+				.events = POLLIN };
+}
+
+/* One poll, and what it brought but for what is wanted: that is for the caller. */
+static int turn(struct vfm_engine *e, struct wanted *wanted, int timeout_ms)
+{
+	struct pollfd fds[4] = { wanted->main, { .fd = -1 }, { .fd = -1 }, wanted->ear };
 	int ret;
 
 	/* After COMMIT the source's device is nobody's business, and the new one serves its owner.
@@ -46,12 +60,13 @@ static int turn(struct vfm_engine *e, struct pollfd *main, int timeout_ms)
 		fds[1] = (struct pollfd){ .fd = vfm_device_get_fd(e->dev), .events = POLLIN };
 		fds[2] = (struct pollfd){ .fd = e->opts.cancel_fd, .events = POLLIN };
 	}
-	if (poll(fds, 3, timeout_ms) < 0) {
-		main->revents = 0;
+	if (poll(fds, 4, timeout_ms) < 0) {
+		wanted->main.revents = wanted->ear.revents = 0;
 		return errno == EINTR ? 0
 				      : vfm_fail(&e->cause, -errno, "poll: %s", strerror(errno));
 	}
-	main->revents = fds[0].revents;
+	wanted->main.revents = fds[0].revents;
+	wanted->ear.revents = fds[3].revents;
 	if (fds[2].revents)
 		return vfm_fail(&e->cause, -ECANCELED, "cancelled");
 	if (fds[1].revents) {
@@ -63,39 +78,58 @@ static int turn(struct vfm_engine *e, struct pollfd *main, int timeout_ms)
 	return 0;
 }
 
-static int silence(struct vfm_engine *e, unsigned int ms)
+static int silence(const struct vfm_engine *e, unsigned int ms, struct vfm_err *err)
 {
-	return vfm_fail(&e->cause, -ETIMEDOUT, "the %s was silent for %u ms",
-			e->peer ? e->peer : "file", ms);
+	return vfm_fail(err, -ETIMEDOUT, "the %s was silent for %u ms", e->peer ? e->peer : "file",
+			ms);
 }
 
-/* The streams' wait. */
-static int wait_fd(void *user, int fd, short events)
+void vfm_engine_silence(const struct vfm_engine *e, struct vfm_err *err)
 {
-	struct vfm_engine *e = user;
+	if (silence(e, e->opts.timeout_ms, err))
+		return; /* that is what it always says */
+}
+
+static int wait_fd(struct vfm_engine *e, int fd, short events)
+{
 	unsigned int limit_ms = e->closing ? CLOSING_MS : e->opts.timeout_ms;
 	uint64_t end = vfm_now_ns() + (uint64_t)limit_ms * 1000000;
 
 	for (;;) {
-		struct pollfd main = { .fd = fd, .events = events };
+		struct wanted wanted = { .main = { .fd = fd, .events = events }, .ear = ear(e) };
 		uint64_t now = vfm_now_ns();
 		int left_ms = TURN_MS;
 		int ret;
 
 		if (limit_ms)
 			left_ms = now < end ? (int)VFM_MIN((end - now) / 1000000 + 1, TURN_MS) : 0;
-		if (e->listen && !e->closing)
-			main.events |= POLLIN;
-		ret = turn(e, &main, left_ms);
+		if (events & POLLIN)
+			wanted.ear.fd = -1;
+		ret = turn(e, &wanted, left_ms);
 		if (ret)
 			return ret;
-		if (main.revents & ~events & POLLIN)
+		if (wanted.ear.revents & POLLIN)
 			return -EPIPE; /* the peer complains; what, is read by hear() */
-		if (main.revents)
+		if (wanted.main.revents)
 			return 0;
 		if (limit_ms && now >= end)
-			return silence(e, limit_ms);
+			return silence(e, limit_ms, &e->cause);
 	}
+}
+
+/* The streams' waits. While a helper has a stream, it is the helper that waits. */
+static int wait_out(void *user, int fd, short events)
+{
+	struct vfm_engine *e = user;
+
+	return e->pipe && !e->sink ? vfm_pipe_wait(e, fd, events) : wait_fd(e, fd, events);
+}
+
+static int wait_in(void *user, int fd, short events)
+{
+	struct vfm_engine *e = user;
+
+	return e->pipe && e->sink ? vfm_pipe_wait(e, fd, events) : wait_fd(e, fd, events);
 }
 
 /* ---- reading ------------------------------------------------------------- */
@@ -107,18 +141,19 @@ static int caused(struct vfm_engine *e, int ret)
 	return ret;
 }
 
-static struct vfm_stream_opts stream_opts(struct vfm_engine *e)
+static struct vfm_stream_opts stream_opts(struct vfm_engine *e,
+					  int (*wait)(void *user, int fd, short events))
 {
 	return (struct vfm_stream_opts){ .size = sizeof(struct vfm_stream_opts),
 					 .compress = e->opts.compress,
 					 .cancel_fd = -1,
-					 .wait = wait_fd,
+					 .wait = wait,
 					 .user = e };
 }
 
 int vfm_engine_open_out(struct vfm_engine *e)
 {
-	struct vfm_stream_opts opts = stream_opts(e);
+	struct vfm_stream_opts opts = stream_opts(e, wait_out);
 	int ret = vfm_stream_writer_new(&e->out, e->fd, &opts, &e->err);
 
 	return ret && e->cause.code ? caused(e, e->cause.code) : ret;
@@ -137,7 +172,7 @@ static int unread(struct vfm_engine *e, int ret)
 
 int vfm_engine_open_in(struct vfm_engine *e)
 {
-	struct vfm_stream_opts opts = stream_opts(e);
+	struct vfm_stream_opts opts = stream_opts(e, wait_in);
 	int ret = vfm_stream_reader_new(&e->in, e->fd, &opts, &e->err);
 
 	return ret ? unread(e, ret) : 0;
@@ -154,12 +189,15 @@ static int aborted(struct vfm_engine *e, const struct vfm_stream_record *record)
 
 int vfm_engine_read(struct vfm_engine *e, struct vfm_stream_record *record)
 {
-	struct pollfd nothing = { .fd = -1 };
+	struct wanted nothing = { { .fd = -1 }, { .fd = -1 } };
 	int ret = turn(e, &nothing, 0);
 
 	if (ret)
 		return caused(e, ret);
-	ret = vfm_stream_read(e->in, record, &e->err);
+	if (e->pipe && e->sink)
+		ret = vfm_pipe_read(e, record);
+	else
+		ret = vfm_stream_read(e->in, record, &e->err);
 	if (ret < 0)
 		return unread(e, ret);
 	if (ret == 0 && e->peer)
@@ -221,26 +259,52 @@ static int hear(struct vfm_engine *e, int ret)
 	return heard ? ret : vfm_engine_unexpected(e, &record);
 }
 
-static int written(struct vfm_engine *e, int ret)
+int vfm_engine_unwritten(struct vfm_engine *e, int ret)
 {
-	if (!ret)
-		return 0;
 	e->torn = true;
 	return e->cause.code ? caused(e, e->cause.code) : hear(e, ret);
 }
 
-int vfm_engine_service(struct vfm_engine *e)
+static int written(struct vfm_engine *e, int ret)
 {
-	struct pollfd main = { .fd = e->listen && e->in ? e->fd : -1, .events = POLLIN };
+	return ret ? vfm_engine_unwritten(e, ret) : 0;
+}
+
+/* The peer has said something in a moment when there is only one thing to say. */
+static int complaint(struct vfm_engine *e)
+{
 	struct vfm_stream_record record;
-	int ret = turn(e, &main, 0);
+	int ret = vfm_engine_read(e, &record);
+
+	return ret ? ret : vfm_engine_unexpected(e, &record);
+}
+
+/* One turn of so long at most. 1: @fd is readable. */
+static int serve(struct vfm_engine *e, int fd, int timeout_ms)
+{
+	struct wanted wanted = { { .fd = fd, .events = POLLIN }, ear(e) };
+	int ret = turn(e, &wanted, timeout_ms);
 
 	if (ret)
 		return caused(e, ret);
-	if (!main.revents)
-		return 0;
-	ret = vfm_engine_read(e, &record);
-	return ret ? ret : vfm_engine_unexpected(e, &record);
+	if (wanted.ear.revents)
+		return complaint(e);
+	return wanted.main.revents != 0;
+}
+
+int vfm_engine_service(struct vfm_engine *e)
+{
+	return serve(e, -1, 0);
+}
+
+int vfm_engine_await(struct vfm_engine *e, int fd)
+{
+	int ret;
+
+	do {
+		ret = serve(e, fd, TURN_MS);
+	} while (!ret);
+	return ret < 0 ? ret : 0;
 }
 
 int vfm_engine_idle(struct vfm_engine *e, unsigned int ms)
@@ -249,20 +313,27 @@ int vfm_engine_idle(struct vfm_engine *e, unsigned int ms)
 	uint64_t now;
 
 	while ((now = vfm_now_ns()) < end) {
-		struct pollfd main = { .fd = e->listen && e->in ? e->fd : -1, .events = POLLIN };
-		int ret = turn(e, &main, (int)((end - now) / 1000000 + 1));
+		int ret = serve(e, -1, (int)((end - now) / 1000000 + 1));
 
 		if (ret)
-			return caused(e, ret);
-		if (main.revents)
-			return vfm_engine_service(e);
+			return ret;
 	}
+	return 0;
+}
+
+int vfm_engine_buffer(struct vfm_engine *e, void **data)
+{
+	if (e->pipe)
+		return vfm_pipe_buffer(e, data);
+	*data = vfm_stream_buffer(e->out);
 	return 0;
 }
 
 int vfm_engine_put(struct vfm_engine *e, enum vfm_stream_type type, uint32_t flags,
 		   const void *data, size_t size)
 {
+	if (e->pipe && !e->sink)
+		return vfm_pipe_put(e, type, flags, data, size);
 	return written(e, vfm_stream_write(e->out, type, flags, 0, data, size, &e->err));
 }
 
@@ -278,11 +349,21 @@ int vfm_engine_write_identity(struct vfm_engine *e, const struct vfm_identity *i
 	return written(e, vfm_stream_write_identity(e->out, 0, id, &e->err));
 }
 
+int vfm_engine_flush(struct vfm_engine *e)
+{
+	return e->pipe ? vfm_pipe_flush(e) : 0;
+}
+
 int vfm_engine_write_end(struct vfm_engine *e)
 {
 	int ret = vfm_engine_service(e);
 
-	return ret ? ret : written(e, vfm_stream_write_end(e->out, &e->err));
+	if (!ret)
+		ret = vfm_engine_flush(e);
+	if (ret)
+		return ret;
+	vfm_pipe_stop(e, 0);
+	return written(e, vfm_stream_write_end(e->out, &e->err));
 }
 
 int vfm_engine_write_phase(struct vfm_engine *e, enum vfm_phase phase)
@@ -306,6 +387,7 @@ void vfm_engine_abort(struct vfm_engine *e)
 	if (!e->peer)
 		return;
 	e->closing = true;
+	vfm_pipe_stop(e, e->told || e->torn ? 0 : CLOSING_MS);
 	if (!e->told && !e->torn && e->out &&
 	    vfm_stream_write(e->out, VFM_STREAM_ABORT, 0, 0, buf, size, NULL))
 		e->torn = true;

@@ -138,6 +138,14 @@ int vfm_stream_get_opts(struct vfm_stream_opts *out, struct vfm_wait *wait,
 int vfm_stream_next(struct vfm_stream_reader *r, struct vfm_stream_record *record,
 		    struct vfm_err *err) VFM_MUST_CHECK;
 
+/**
+ * vfm_stream_lend() - between two records: where the next ones are read to
+ * @buf: VFM_STREAM_PAYLOAD_MAX bytes; NULL: the reader's own, as at the beginning
+ *
+ * What arrives compressed is elsewhere in the end.
+ */
+void vfm_stream_lend(struct vfm_stream_reader *r, uint8_t *buf);
+
 /** vfm_stream_set_file() - nothing may follow END, nor may records of a conversation be there. */
 void vfm_stream_set_file(struct vfm_stream_reader *r);
 

@@ -33,7 +33,8 @@
  * @chain: checksum of the header before
  * @wire, @wire_have: a record's header as far as it is there
  * @head, @in_payload: the same, proven
- * @payload, @payload_have: its payload as far as it is there
+ * @into, @payload_have: its payload as far as it is there
+ * @payload: where that is, unless somebody has lent us another place
  * @file: see vfm_stream_set_file()
  * @broken: what the failure that was final returned
  */
@@ -50,7 +51,7 @@ struct vfm_stream_reader {
 	size_t wire_have;
 	struct vfm_stream_head head;
 	bool in_payload;
-	uint8_t *payload;
+	uint8_t *payload, *into;
 	size_t payload_have;
 	uint8_t end_digest[VFM_DIGEST_SIZE];
 	bool file;
@@ -199,7 +200,7 @@ static int set_up(struct vfm_stream_reader *r, int fd, const struct vfm_stream_o
 		return vfm_fail(err, -errno, "read a stream from descriptor %d", fd);
 	r->fd = fd;
 	r->file = S_ISREG(st.st_mode);
-	r->payload = malloc(VFM_STREAM_PAYLOAD_MAX);
+	r->payload = r->into = malloc(VFM_STREAM_PAYLOAD_MAX);
 	r->digest = vfm_digest_new();
 	if (!r->payload || !r->digest)
 		return vfm_fail(err, -ENOMEM, "no memory for a stream");
@@ -313,7 +314,7 @@ static int read_payload(struct vfm_stream_reader *r, struct vfm_err *err)
 	const struct vfm_stream_head *head = &r->head;
 	const char *name = vfm_stream_type_name(head->type);
 	uint64_t sum;
-	int ret = fill(r, r->payload, &r->payload_have, head->stored);
+	int ret = fill(r, r->into, &r->payload_have, head->stored);
 
 	if (ret == -ENODATA)
 		return vfm_fail(err, ret,
@@ -322,7 +323,7 @@ static int read_payload(struct vfm_stream_reader *r, struct vfm_err *err)
 	if (ret)
 		return vfm_fail(err, ret, AT_RECORD " (%s): read the payload", AT_RECORD_ARGS(r),
 				name);
-	sum = vfm_checksum(r->payload, head->stored, 0);
+	sum = vfm_checksum(r->into, head->stored, 0);
 	if (sum != head->payload_sum)
 		return vfm_fail(err, -EBADMSG,
 				AT_RECORD " (%s): %u bytes of payload are damaged: checksum "
@@ -339,7 +340,7 @@ static int decompress(struct vfm_stream_reader *r, const uint8_t **data, struct 
 		r->decompressor = vfm_decompressor_new();
 	if (!r->decompressor)
 		return vfm_fail(err, -ENOMEM, "no memory for decompression");
-	*data = vfm_decompress(r->decompressor, r->payload, r->head.stored, r->head.plain, &why);
+	*data = vfm_decompress(r->decompressor, r->into, r->head.stored, r->head.plain, &why);
 	return *data ? 0 : fail_record(r, -EBADMSG, &why, err);
 }
 
@@ -390,7 +391,7 @@ static int admit(struct vfm_stream_reader *r, const uint8_t **data, size_t *size
 	struct vfm_err why;
 	int ret = 0;
 
-	*data = r->payload;
+	*data = r->into;
 	*size = head->stored;
 	if (head->flags & VFM_STREAM_ZSTD && vfm_stream_type_known(head->type)) {
 		ret = decompress(r, data, err);
@@ -472,6 +473,11 @@ VFM_API int vfm_stream_read(struct vfm_stream_reader *r, struct vfm_stream_recor
 		ret = vfm_stream_next(r, record, err);
 	} while (ret == 1 && !vfm_stream_type_known(record->type));
 	return ret;
+}
+
+void vfm_stream_lend(struct vfm_stream_reader *r, uint8_t *buf)
+{
+	r->into = buf ? buf : r->payload;
 }
 
 void vfm_stream_set_file(struct vfm_stream_reader *r)
