@@ -87,10 +87,11 @@ VFM_API int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, stru
 	r.opts.timeout_ms = given.timeout_ms;
 	r.opts.before_run = given.before_run;
 	r.opts.user = given.user;
+	given.tls = NULL;
 	ret = start_thread(&thread, &r);
 	if (ret)
 		return vfm_fail(err, ret, "start the destination's thread: %s", strerror(-ret));
-	ret = vfm_migrate_send(src, src_mem, ours, opts, report, err);
+	ret = vfm_migrate_send(src, src_mem, ours, &given, report, err);
 	shutdown(ours, SHUT_RDWR);
 	pthread_join(thread, NULL);
 	return join(ret, &r, err);

@@ -26,10 +26,14 @@ ssize_t vfm_source_read(struct vfm_engine *e)
 {
 	uint64_t start = vfm_now_ns();
 	void *buf = vfm_stream_buffer(e->out);
+	size_t room = vfm_bucket_piece(&e->bucket, VFM_STREAM_PAYLOAD_MAX);
 	bool end;
-	ssize_t n = vfm_device_read_chunk(e->dev, buf, VFM_STREAM_PAYLOAD_MAX, &end, &e->err);
-	int ret;
+	ssize_t n;
+	int ret = vfm_engine_pace(e);
 
+	if (ret)
+		return ret;
+	n = vfm_device_read_chunk(e->dev, buf, room, &end, &e->err);
 	if (n <= 0)
 		return n;
 	ret = vfm_engine_service(e);

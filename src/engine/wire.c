@@ -69,13 +69,14 @@ static int silence(struct vfm_engine *e, unsigned int ms)
 			e->peer ? e->peer : "file", ms);
 }
 
-/* The streams' wait. */
-static int wait_fd(void *user, int fd, short events)
+int vfm_engine_wait(void *user, int fd, short events)
 {
 	struct vfm_engine *e = user;
 	unsigned int limit_ms = e->closing ? CLOSING_MS : e->opts.timeout_ms;
 	uint64_t end = vfm_now_ns() + (uint64_t)limit_ms * 1000000;
 
+	if (e->deadline_ns)
+		end = e->deadline_ns;
 	for (;;) {
 		struct pollfd main = { .fd = fd, .events = events };
 		uint64_t now = vfm_now_ns();
@@ -84,6 +85,8 @@ static int wait_fd(void *user, int fd, short events)
 
 		if (limit_ms)
 			left_ms = now < end ? (int)VFM_MIN((end - now) / 1000000 + 1, TURN_MS) : 0;
+		if (e->deadline_ns && now >= end)
+			return silence(e, limit_ms); /* even if something has come */
 		if (e->listen && !e->closing)
 			main.events |= POLLIN;
 		ret = turn(e, &main, left_ms);
@@ -112,8 +115,9 @@ static struct vfm_stream_opts stream_opts(struct vfm_engine *e)
 	return (struct vfm_stream_opts){ .size = sizeof(struct vfm_stream_opts),
 					 .compress = e->opts.compress,
 					 .cancel_fd = -1,
-					 .wait = wait_fd,
-					 .user = e };
+					 .wait = vfm_engine_wait,
+					 .user = e,
+					 .io = e->secure ? &e->io : NULL };
 }
 
 int vfm_engine_open_out(struct vfm_engine *e)
@@ -260,10 +264,28 @@ int vfm_engine_idle(struct vfm_engine *e, unsigned int ms)
 	return 0;
 }
 
+int vfm_engine_pace(struct vfm_engine *e)
+{
+	uint64_t wait_ns;
+
+	while ((wait_ns = vfm_bucket_wait(&e->bucket, vfm_now_ns()))) {
+		int ret = vfm_engine_idle(e, (unsigned int)VFM_MIN(wait_ns / 1000000 + 1, TURN_MS));
+
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
 int vfm_engine_put(struct vfm_engine *e, enum vfm_stream_type type, uint32_t flags,
 		   const void *data, size_t size)
 {
-	return written(e, vfm_stream_write(e->out, type, flags, 0, data, size, &e->err));
+	uint64_t before = vfm_stream_written(e->out);
+	int ret = written(e, vfm_stream_write(e->out, type, flags, 0, data, size, &e->err));
+
+	if (type == VFM_STREAM_DEVICE_DATA || type == VFM_STREAM_MEMORY_DATA)
+		vfm_bucket_take(&e->bucket, vfm_stream_written(e->out) - before);
+	return ret;
 }
 
 int vfm_engine_write(struct vfm_engine *e, enum vfm_stream_type type, const void *data, size_t size)
