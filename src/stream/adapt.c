@@ -4,8 +4,8 @@
 /*
  * A record pays if it shrinks by a sixteenth and, where time counts, if what it
  * took to compress it is less than what it takes to write the bytes that are saved.
- * After one that does not pay, the next few are left alone, twice as many each
- * time in a row: so data that does not shrink costs one try in 64 records, and data that does
+ * After a few that do not, the next ones are left alone, twice as many with each further one:
+ * so data that does not shrink costs one try in 64 records, and data that does
  * again is found before 64 MiB have passed.
  *
  * What surprises: a file is written into memory, so for its owner time would never
@@ -17,8 +17,10 @@
 
 #include "base/util.h"
 
-#define PAUSE_MIN 4
-#define PAUSE_MAX 64
+/* So many in a row are an accident. Then 4 records are left alone, at most 64. */
+#define PATIENCE 4
+#define PAUSE_SHIFT_MIN 2
+#define PAUSE_SHIFT_MAX 6
 #define GAIN_PART 16
 
 /* Of the newest measurement in the mean; and fewer bytes say more of system calls than of the wire.
@@ -44,10 +46,11 @@ static bool pays(const struct vfm_adapt *a, uint32_t plain, uint32_t stored, uin
 bool vfm_adapt_compressed(struct vfm_adapt *a, uint32_t plain, uint32_t stored, uint64_t ns)
 {
 	if (pays(a, plain, stored, ns))
-		a->pause = 0;
+		a->failed = 0;
 	else
-		a->pause = a->pause ? VFM_MIN(a->pause * 2, PAUSE_MAX) : PAUSE_MIN;
-	a->skip = a->pause;
+		a->failed++;
+	if (a->failed >= PATIENCE)
+		a->skip = 1u << VFM_MIN(a->failed - PATIENCE + PAUSE_SHIFT_MIN, PAUSE_SHIFT_MAX);
 	return stored < plain;
 }
 

@@ -16,14 +16,14 @@
  * struct vfm_adapt - zero it, set @timed, let vfm_adapt_compressed() and so on do the rest
  * @timed: time counts, not size alone: what it costs to compress against what it takes to write
  * @write_ns: what a byte takes to be written, lately; 0: not known
+ * @failed: tries in a row that did not pay
  * @skip: records to be left alone before the next try
- * @pause: how many those were the last time
  */
 struct vfm_adapt {
 	bool timed;
 	double write_ns;
+	unsigned int failed;
 	unsigned int skip;
-	unsigned int pause;
 };
 
 /** vfm_adapt_try() - whether to compress the next record. Called once for each that could be. */
