@@ -55,6 +55,7 @@ int vfm_writev_full(int fd, struct iovec *iov, int nr_iov, const struct vfm_wait
 /**
  * vfm_io_read_more() - vfm_read_more() over something else than a descriptor
  * @fd: below it, to wait for
+ * @wait: not NULL
  *
  * It is tried before it is waited for, as it may hold back what has arrived. A descriptor that
  * cancels is looked at before each try.
