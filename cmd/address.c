@@ -193,7 +193,7 @@ void cmd_keep_alive(int fd, unsigned int silence_ms)
 
 void cmd_peer_text(int fd, char *text, size_t room)
 {
-	struct sockaddr_storage sa;
+	struct sockaddr_storage sa = { 0 };
 	socklen_t len = sizeof(sa);
 	struct ucred cred = { 0 };
 	socklen_t cred_len = sizeof(cred);

@@ -454,7 +454,7 @@ static int open_key(BIO **out, const char *path, struct vfm_err *err)
 static int load_key(SSL_CTX *ctx, const char *path, const char *cert, struct vfm_err *err)
 {
 	EVP_PKEY *key;
-	BIO *bio;
+	BIO *bio = NULL;
 	int ret = open_key(&bio, path, err);
 
 	if (ret)

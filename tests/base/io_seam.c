@@ -63,7 +63,8 @@ static ssize_t write_one(void *user, const struct iovec *iov, int nr_iov, short 
 		size_t part = (size_t)left < iov->iov_len ? (size_t)left : iov->iov_len;
 
 		assert_true(nr_iov-- > 0);
-		memcpy(s->got + s->len, iov->iov_base, part);
+		if (part)
+			memcpy(s->got + s->len, iov->iov_base, part);
 		s->len += part;
 		left -= (ssize_t)part;
 	}
