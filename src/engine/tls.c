@@ -464,7 +464,8 @@ static int load_key(SSL_CTX *ctx, const char *path, const char *cert, struct vfm
 	if (!key)
 		return no_sense(path, err);
 	ret = 0;
-	if (SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1)
+	/* compares it with the certificate, too */
+	if (SSL_CTX_use_PrivateKey(ctx, key) != 1)
 		ret = vfm_fail(err, -ENOKEY, "%s is not the key of %s", path, cert);
 	EVP_PKEY_free(key);
 	return ret;

@@ -19,6 +19,7 @@
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "base/util.h"
+#include "engine/engine.h"
 #include "engine/hello.h"
 
 /* The example of docs/wire.md. */
@@ -118,8 +119,9 @@ static void who_agrees_with_whom(void **state)
 
 /* ---- over a socket ---------------------------------------------------------- */
 
-/* What either side makes of a peer that says @len of @bytes and then hangs up, or is silent. */
-static int meet(bool sink, const uint8_t *bytes, size_t len, bool hang_up, struct vfm_err *err)
+/* What either side makes of a peer that says @len of @bytes, and then hangs up or is silent. */
+static int meet(bool sink, const uint8_t *bytes, size_t len, bool hang_up, unsigned int timeout_ms,
+		struct vfm_err *err)
 {
 	struct vfm_migrate_opts opts = rig_opts();
 	unsigned int calls;
@@ -128,7 +130,7 @@ static int meet(bool sink, const uint8_t *bytes, size_t len, bool hang_up, struc
 
 	rig_open(&r, "state=64K", 0);
 	rig_start(&r, 0);
-	opts.timeout_ms = hang_up ? 10000 : 20;
+	opts.timeout_ms = timeout_ms;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	assert_int_equal(send(fds[1], bytes, len, MSG_NOSIGNAL), (ssize_t)len);
 	if (hang_up)
@@ -139,6 +141,7 @@ static int meet(bool sink, const uint8_t *bytes, size_t len, bool hang_up, struc
 	else
 		ret = vfm_migrate_send(&r.ws->dev, NULL, fds[0], &opts, &r.report, err);
 	assert_false(r.report.connected);
+	assert_true(r.report.total_us < 8000000); /* nobody waits without need */
 	/* A destination is asked for its state, for the report, and for nothing else. */
 	assert_int_equal(r.wd->calls - calls, sink ? 1 : 0);
 	assert_true(rig_owns(r.src));
@@ -155,11 +158,11 @@ static void every_length(void **state)
 	(void)state;
 	for (size_t len = 0; len < VFM_HELLO_SIZE; len++) {
 		for (int sink = 0; sink < 2; sink++) {
-			assert_int_equal(meet(sink, example, len, true, &err), -ECONNRESET);
+			assert_int_equal(meet(sink, example, len, true, 10000, &err), -ECONNRESET);
 			assert_non_null(strstr(err.msg, "has closed the connection"));
 			if (len % 21)
 				continue;
-			assert_int_equal(meet(sink, example, len, false, &err), -ETIMEDOUT);
+			assert_int_equal(meet(sink, example, len, false, 20, &err), -ETIMEDOUT);
 			assert_non_null(strstr(err.msg, "hello was not done within 20 ms"));
 		}
 	}
@@ -176,7 +179,8 @@ static void foreigners_are_not_waited_for(void **state)
 	for (size_t i = 0; i < 2 * VFM_ARRAY_SIZE(words); i++) {
 		const char *word = words[i / 2];
 
-		assert_int_equal(meet(i & 1, (const uint8_t *)word, strlen(word), false, &err),
+		assert_int_equal(meet(i & 1, (const uint8_t *)word, strlen(word), false, 10000,
+				      &err),
 				 -EPROTO);
 		assert_non_null(strstr(err.msg, "does not speak the protocol of vfmig"));
 	}
@@ -217,6 +221,26 @@ static void a_slow_hello_is_cut_off(void **state)
 	rig_close(&r);
 }
 
+/* The limit is for all of it together: bytes that come in time do not make it longer. */
+static void the_deadline_is_one(void **state)
+{
+	struct vfm_engine e;
+	struct rig r;
+	int fds[2];
+
+	(void)state;
+	rig_open(&r, "state=64K", 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	assert_int_equal(vfm_engine_init(&e, r.dst, NULL, fds[0], NULL), 0);
+	assert_int_equal(vfm_engine_wait(&e, fds[0], POLLIN), 0);
+	e.deadline_ns = vfm_now_ns();
+	assert_int_equal(vfm_engine_wait(&e, fds[0], POLLIN), -ETIMEDOUT);
+	close(fds[0]);
+	close(fds[1]);
+	rig_close(&r);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -227,6 +251,7 @@ int main(void)
 		cmocka_unit_test(every_length),
 		cmocka_unit_test(foreigners_are_not_waited_for),
 		cmocka_unit_test(a_slow_hello_is_cut_off),
+		cmocka_unit_test(the_deadline_is_one),
 	};
 
 	return RUN_TESTS(tests);
