@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) vfmig authors
 
-/* The limit on what leaves, with a clock that this program turns. */
+/* The limit on what leaves: with a clock that this program turns, and of whole migrations. */
 
-#include "test.h"
+#include "rig.h"
+
+#include <errno.h>
+#include <string.h>
 
 #include "base/util.h"
 #include "engine/rate.h"
@@ -105,13 +108,62 @@ static void what_left_is_counted(void **state)
 	assert_int_equal(vfm_bucket_wait(&b, 52 * MS), 0);
 }
 
+/*
+ * Device and memory alike, and zeros for nothing. A machine that is slow makes it slower still, so
+ * the time has a lower limit that always holds; and the estimate has an upper one.
+ */
+static void payload_is_limited(void **state)
+{
+	enum { RATE = 8 << 20, MEMORY = 2 << 20, STATE = 1 << 20 };
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct vfm_migrate_opts opts = rig_opts();
+		uint64_t bytes = STATE, least_us;
+		struct rig r;
+
+		rig_open(&r, "state=1M,features=7", i ? MEMORY : 0);
+		rig_start(&r, 0);
+		if (i == 2) {
+			memset(vfm_memory_at(r.src_mem, 0, MEMORY / 2), 0x5a, MEMORY / 2);
+			bytes += MEMORY / 2;
+		}
+		opts.rate = RATE;
+		assert_int_equal(rig_migrate(&r, &opts), 0);
+		least_us = (bytes - RATE / 20) * 1000000 / RATE;
+		if (r.report.total_us < least_us)
+			fail_msg("%d: %llu us, less than %llu", i,
+				 (unsigned long long)r.report.total_us,
+				 (unsigned long long)least_us);
+		/* what the first pieces found in the bucket */
+		assert_in_range(r.report.bytes_per_second, 1, RATE * 3 / 2);
+		rig_check_moved(&r);
+		rig_close(&r);
+	}
+}
+
+/* Nothing was moved by which to measure: then it is the limit that is expected. */
+static void a_stop_that_would_be_long(void **state)
+{
+	struct vfm_migrate_opts opts = rig_opts();
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "state=4M,features=1", 0);
+	rig_start(&r, 0);
+	opts.max_downtime_ms = 100;
+	opts.rate = 8 << 20;
+	assert_int_equal(rig_migrate(&r, &opts), -EDQUOT);
+	rig_check_back(&r);
+	rig_close(&r);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_rate_is_kept),
-		cmocka_unit_test(no_burst_is_long),
-		cmocka_unit_test(without_a_limit),
-		cmocka_unit_test(what_left_is_counted),
+		cmocka_unit_test(the_rate_is_kept),   cmocka_unit_test(no_burst_is_long),
+		cmocka_unit_test(without_a_limit),    cmocka_unit_test(what_left_is_counted),
+		cmocka_unit_test(payload_is_limited), cmocka_unit_test(a_stop_that_would_be_long),
 	};
 
 	return RUN_TESTS(tests);

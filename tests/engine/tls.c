@@ -228,6 +228,22 @@ static void a_whole_one(void **state)
 	rig_close(&r);
 }
 
+/* Between two threads there is nobody to hide from, and one side's name would not do for both. */
+static void both_halves_from_here(void **state)
+{
+	struct vfm_migrate_opts opts = rig_opts();
+	struct rig r;
+
+	(void)state;
+	open_rig(&r);
+	opts.tls = certs[0];
+	opts.peer_name = "nobody";
+	assert_int_equal(rig_migrate(&r, &opts), 0);
+	assert_true(r.report.connected);
+	rig_check_moved(&r);
+	rig_close(&r);
+}
+
 static void sides_that_do_not_fit(void **state)
 {
 	const struct {
@@ -441,10 +457,10 @@ static void a_slow_handshake(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_whole_one),	      cmocka_unit_test(sides_that_do_not_fit),
-		cmocka_unit_test(cut_everywhere),     cmocka_unit_test(spoilt_everywhere),
-		cmocka_unit_test(stalled_everywhere), cmocka_unit_test(a_forged_hello),
-		cmocka_unit_test(a_slow_handshake),
+		cmocka_unit_test(a_whole_one),		 cmocka_unit_test(both_halves_from_here),
+		cmocka_unit_test(sides_that_do_not_fit), cmocka_unit_test(cut_everywhere),
+		cmocka_unit_test(spoilt_everywhere),	 cmocka_unit_test(stalled_everywhere),
+		cmocka_unit_test(a_forged_hello),	 cmocka_unit_test(a_slow_handshake),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
