@@ -44,8 +44,16 @@ struct bench_row {
 	void (*teardown)(void *ctx);
 };
 
-extern const struct bench_row bench_vfio_user_rows[], bench_v1_rows[], bench_migrate_rows[];
-extern const size_t bench_nr_vfio_user_rows, bench_nr_v1_rows, bench_nr_migrate_rows;
+extern const struct bench_row bench_vfio_user_rows[], bench_v1_rows[], bench_migrate_rows[],
+	bench_tls_rows[];
+extern const size_t bench_nr_vfio_user_rows, bench_nr_v1_rows, bench_nr_migrate_rows,
+	bench_nr_tls_rows;
+
+/** bench_migrate() - one migration over TCP; NULL: without TLS. Bytes of state a second. */
+double bench_migrate(const struct vfm_tls *tls);
+
+/** Bytes of state of such a migration. */
+#define BENCH_MIGRATE_BYTES (UINT64_C(256) << 20)
 
 /** Bytes of state that are moved in a round, and of one message. */
 #define BENCH_STATE_BYTES (UINT64_C(128) << 20)

@@ -13,13 +13,12 @@
 #include "base/util.h"
 
 #define STATE "256M"
-#define STATE_BYTES (UINT64_C(256) << 20)
 #define URI "sim:dma,features=1,state=" STATE ",dirty=0,bar=64K"
 
 static double bare_tcp(void *user)
 {
 	(void)user;
-	return bench_stream(true, STATE_BYTES);
+	return bench_stream(true, BENCH_MIGRATE_BYTES);
 }
 
 static void send_half(int socket, void *user)
@@ -29,7 +28,7 @@ static void send_half(int socket, void *user)
 	struct vfm_device *dev;
 	struct vfm_err err;
 
-	(void)user;
+	opts.tls = user;
 	opts.max_downtime_ms = 0;
 	bench_ok(vfm_open(&dev, URI, &err), &err);
 	/* Ready: what it takes to make the device is not measured. */
@@ -49,18 +48,18 @@ static void forget(void *user)
 }
 
 /* The phase that carries all of it: from the first arc of the stop to LOADED. */
-static double migrate(void *user)
+double bench_migrate(const struct vfm_tls *tls)
 {
 	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
 	struct vfm_migration_report report;
 	struct vfm_device *dev;
 	struct vfm_err err;
 	int socket;
-	pid_t child = bench_child(&socket, true, send_half, NULL);
+	pid_t child = bench_child(&socket, true, send_half, (void *)(uintptr_t)tls);
 	uint64_t us;
 	char ready;
 
-	(void)user;
+	opts.tls = tls;
 	/* Made after the fork: what is shared with the child would be copied while it loads. */
 	bench_ok(vfm_open(&dev, URI, &err), &err);
 	bench_ok((int)vfm_read_full(socket, &ready, 1, NULL), NULL);
@@ -69,6 +68,12 @@ static double migrate(void *user)
 	vfm_device_close(dev);
 	us = report.phases[VFM_PHASE_STOP_COPY].us + report.phases[VFM_PHASE_LOAD].us;
 	return (double)report.state_bytes * 1e6 / (double)us;
+}
+
+static double migrate(void *user)
+{
+	(void)user;
+	return bench_migrate(NULL);
 }
 
 const struct bench_row bench_migrate_rows[] = {

@@ -2,9 +2,9 @@
 // Copyright (c) vfmig authors
 
 /*
- * HOST:PORT, [IPV6]:PORT and unix:PATH. As nothing here is encrypted, whatever
- * is not of this machine must be asked for by --insecure: it is the address that
- * a name resolves to that counts, not the name.
+ * HOST:PORT, [IPV6]:PORT and unix:PATH. Whatever is not of this machine wants
+ * TLS or must be asked for by --insecure: it is the address that a name resolves to
+ * that counts, not the name.
  */
 
 #include "cmd.h"
@@ -66,6 +66,17 @@ static int split(struct host_port *hp, const char *text, struct vfm_err *err)
 	return 0;
 }
 
+bool cmd_address_host(char *host, size_t room, const char *address)
+{
+	struct host_port hp;
+
+	if (!strncmp(address, UNIX_PREFIX, strlen(UNIX_PREFIX)) || split(&hp, address, NULL) ||
+	    !hp.host[0])
+		return false;
+	snprintf(host, room, "%s", hp.host);
+	return true;
+}
+
 static bool is_loopback(const struct sockaddr *sa)
 {
 	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
@@ -97,15 +108,16 @@ static int check_loopback(const struct addrinfo *list, const char *text, struct 
 		getnameinfo(list->ai_addr, list->ai_addrlen, name, sizeof(name), NULL, 0,
 			    NI_NUMERICHOST);
 		return vfm_fail(err, CMD_MISUSE,
-				"address %s: %s is not of this machine, and the connection would "
-				"be neither encrypted nor authenticated; --insecure allows it",
+				"address %s: %s is not of this machine, and without --tls the "
+				"connection would be neither encrypted nor authenticated; "
+				"--insecure allows it",
 				text, name);
 	}
 	return 0;
 }
 
 /* All addresses that @text means; @host stands in for a host that is missing. */
-static int resolve(struct addrinfo **list, const char *text, const char *host, bool insecure,
+static int resolve(struct addrinfo **list, const char *text, const char *host, bool anywhere,
 		   struct vfm_err *err)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
@@ -121,7 +133,7 @@ static int resolve(struct addrinfo **list, const char *text, const char *host, b
 		return vfm_fail(err, -errno, "address %s: look up the host", text);
 	if (ret)
 		return vfm_fail(err, -EHOSTUNREACH, "address %s: %s", text, gai_strerror(ret));
-	return insecure ? 0 : check_loopback(*list, text, err);
+	return anywhere ? 0 : check_loopback(*list, text, err);
 }
 
 static int unix_address(struct sockaddr_un *sun, const char *path, struct vfm_err *err)
@@ -158,6 +170,45 @@ static void set_nodelay(int fd)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
+/* Three questions fit into the second half of the time. */
+#define PROBES 3
+
+void cmd_keep_alive(int fd, unsigned int silence_ms)
+{
+	int seconds = (int)VFM_MAX(silence_ms / 1000, 2);
+	const struct {
+		int level, name, value;
+	} opts[] = {
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, seconds / 2 },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, VFM_MAX(seconds / 2 / PROBES, 1) },
+		{ IPPROTO_TCP, TCP_KEEPCNT, PROBES },
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT, seconds * 1000 },
+	};
+
+	/* fails on a unix socket, whose peer cannot be lost */
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(opts); i++)
+		(void)setsockopt(fd, opts[i].level, opts[i].name, &opts[i].value, sizeof(int));
+}
+
+void cmd_peer_text(int fd, char *text, size_t room)
+{
+	struct sockaddr_storage sa = { 0 };
+	socklen_t len = sizeof(sa);
+	struct ucred cred = { 0 };
+	socklen_t cred_len = sizeof(cred);
+	char host[INET6_ADDRSTRLEN + 8], port[8];
+
+	snprintf(text, room, "somebody");
+	if (getpeername(fd, (struct sockaddr *)&sa, &len))
+		return;
+	if (sa.ss_family == AF_UNIX && !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_len))
+		snprintf(text, room, "process %d", (int)cred.pid);
+	else if (!getnameinfo((struct sockaddr *)&sa, len, host, sizeof(host), port, sizeof(port),
+			      NI_NUMERICHOST | NI_NUMERICSERV))
+		snprintf(text, room, "%s port %s", host, port);
+}
+
 /* One address: a connected socket, or an error. */
 static int connect_one(const struct sockaddr *sa, socklen_t len, const struct vfm_wait *wait)
 {
@@ -188,11 +239,11 @@ static int connect_failed(int ret, const char *address, const struct vfm_wait *w
 	return vfm_fail(err, ret, "connect to %s", address);
 }
 
-static int connect_tcp(const char *address, bool insecure, const struct vfm_wait *wait,
+static int connect_tcp(const char *address, bool anywhere, const struct vfm_wait *wait,
 		       struct vfm_err *err)
 {
 	auto_list struct addrinfo *list = NULL;
-	int fd = resolve(&list, address, NULL, insecure, err);
+	int fd = resolve(&list, address, NULL, anywhere, err);
 
 	if (fd)
 		return fd;
@@ -217,13 +268,13 @@ static int connect_unix(const char *address, const char *path, const struct vfm_
 	return fd < 0 ? connect_failed(fd, address, wait, err) : fd;
 }
 
-int cmd_connect(const char *address, bool insecure, unsigned int wait_ms, int cancel_fd,
+int cmd_connect(const char *address, bool anywhere, unsigned int wait_ms, int cancel_fd,
 		struct vfm_err *err)
 {
 	const struct vfm_wait wait = { .timeout_ms = wait_ms, .cancel_fd = cancel_fd };
 	const char *path = unix_path(address);
 	int fd = path ? connect_unix(address, path, &wait, err)
-		      : connect_tcp(address, insecure, &wait, err);
+		      : connect_tcp(address, anywhere, &wait, err);
 
 	if (fd >= 0)
 		set_nodelay(fd);
@@ -295,11 +346,11 @@ static unsigned int bound_port(int fd)
 	return ntohs(sa.any.sa_family == AF_INET6 ? sa.in6.sin6_port : sa.in.sin_port);
 }
 
-static int listen_tcp(struct cmd_listener *l, const char *address, const char *host, bool insecure,
+static int listen_tcp(struct cmd_listener *l, const char *address, const char *host, bool anywhere,
 		      struct vfm_err *err)
 {
 	auto_list struct addrinfo *list = NULL;
-	int fd = resolve(&list, address, host, insecure, err);
+	int fd = resolve(&list, address, host, anywhere, err);
 
 	if (fd)
 		return fd;
@@ -314,7 +365,7 @@ static int listen_tcp(struct cmd_listener *l, const char *address, const char *h
 	return 0;
 }
 
-int cmd_listen(struct cmd_listener *l, const char *address, bool insecure, struct vfm_err *err)
+int cmd_listen(struct cmd_listener *l, const char *address, bool anywhere, struct vfm_err *err)
 {
 	const char *path = unix_path(address);
 	int ret;
@@ -322,10 +373,10 @@ int cmd_listen(struct cmd_listener *l, const char *address, bool insecure, struc
 	*l = (struct cmd_listener){ .fd = -1 };
 	if (path)
 		return cmd_listen_unix(l, path, err);
-	ret = listen_tcp(l, address, "127.0.0.1", insecure, err);
+	ret = listen_tcp(l, address, "127.0.0.1", anywhere, err);
 	/* a machine without IPv4 has a loopback address, too */
 	if (ret == -EAFNOSUPPORT || ret == -EADDRNOTAVAIL)
-		ret = listen_tcp(l, address, "::1", insecure, err);
+		ret = listen_tcp(l, address, "::1", anywhere, err);
 	return ret;
 }
 

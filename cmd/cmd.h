@@ -15,6 +15,7 @@
  *   events.c    --events
  *   memory.c    --memory
  *   address.c   HOST:PORT and unix:PATH
+ *   secure.c    --tls
  *   outfile.c   a file that is there whole or not at all
  *   cmd_*.c     one verb each; demo_*.c are parts of the demo
  */
@@ -86,6 +87,9 @@ enum cmd_option_id {
 	CMD_OPT_DATA_SIZE,
 	CMD_OPT_PROTOCOL,
 	CMD_OPT_BRIDGE,
+	CMD_OPT_TLS,
+	CMD_OPT_TLS_PEER,
+	CMD_OPT_RATE,
 	CMD_NR_OPTIONS,
 };
 #define CMD_BIT(id) (UINT64_C(1) << CMD_OPT_##id)
@@ -120,6 +124,8 @@ struct cmd_args {
 	uint64_t face, section, section_size; /* enum vfm_face, enum vfm_section */
 	uint64_t protocol, bridge;	      /* enum cmd_protocol, CMD_BRIDGE_*s */
 	struct cmd_memory_list memory, to_memory;
+	const char *tls, *tls_peer;
+	uint64_t rate;
 };
 
 /** struct cmd_verb - a row of the table */
@@ -240,6 +246,8 @@ struct cmd_events {
 /**
  * struct cmd_run - what a verb that moves a device has in hand
  * @signal_fd: cancels
+ * @tls: certificates, or NULL
+ * @host: that was connected to, when its name counts
  */
 struct cmd_run {
 	const struct cmd_args *args;
@@ -248,6 +256,8 @@ struct cmd_run {
 	size_t shown; /* width of the progress line that stands there */
 	struct vfm_migrate_opts opts;
 	struct vfm_migration_report report;
+	struct vfm_tls *tls;
+	char host[256];
 };
 
 /**
@@ -316,9 +326,19 @@ int cmd_memory_parse(struct cmd_memory_list *list, const char *text,
 int cmd_memory_new(struct vfm_memory **out, const struct cmd_memory_list *list, bool create,
 		   struct vfm_err *err) VFM_MUST_CHECK;
 
+/* ---- TLS ---------------------------------------------------------------------- */
+
+/** cmd_tls_open() - as --tls and --tls-peer say, for the engine; nothing without them. */
+int cmd_tls_open(struct cmd_run *run, struct vfm_err *err) VFM_MUST_CHECK;
+
+/** cmd_tls_expect() - with TLS: the certificate of whoever is at @address must be for that host. */
+int cmd_tls_expect(struct cmd_run *run, const char *address, struct vfm_err *err) VFM_MUST_CHECK;
+
+void cmd_tls_close(struct cmd_run *run);
+
 /* ---- sockets ---------------------------------------------------------------- */
 
-/** struct cmd_listener - where somebody may connect once */
+/** struct cmd_listener - where somebody may connect */
 struct cmd_listener {
 	int fd;
 	const char *path; /* of a unix socket, to be removed; else NULL */
@@ -327,13 +347,14 @@ struct cmd_listener {
 
 /**
  * cmd_connect() - to HOST:PORT or unix:PATH
+ * @anywhere: beyond this machine, too
  * @wait_ms: longest wait
  */
-int cmd_connect(const char *address, bool insecure, unsigned int wait_ms, int cancel_fd,
+int cmd_connect(const char *address, bool anywhere, unsigned int wait_ms, int cancel_fd,
 		struct vfm_err *err) VFM_MUST_CHECK;
 
 /** cmd_listen() - at [HOST:]PORT or unix:PATH. */
-int cmd_listen(struct cmd_listener *l, const char *address, bool insecure,
+int cmd_listen(struct cmd_listener *l, const char *address, bool anywhere,
 	       struct vfm_err *err) VFM_MUST_CHECK;
 
 /** cmd_listen_unix() - the same for a path. */
@@ -342,6 +363,20 @@ int cmd_listen_unix(struct cmd_listener *l, const char *path, struct vfm_err *er
 /** cmd_accept() - one connection; @wait_ms: longest wait, 0: for ever */
 int cmd_accept(struct cmd_listener *l, unsigned int wait_ms, int cancel_fd,
 	       struct vfm_err *err) VFM_MUST_CHECK;
+
+/** cmd_address_host() - the host of HOST:PORT as it was written; false: there is none. */
+bool cmd_address_host(char *host, size_t room, const char *address);
+
+/**
+ * cmd_keep_alive() - notice a peer whose machine or network is gone, in no more than @silence_ms
+ *
+ * The engine measures silence itself. This is for what it cannot see: a source that is in
+ * the middle of a long arc, with nothing to say, and bytes that nobody acknowledges.
+ */
+void cmd_keep_alive(int fd, unsigned int silence_ms);
+
+/** cmd_peer_text() - who is at the other end of a socket, for people. */
+void cmd_peer_text(int fd, char *text, size_t room);
 
 /** cmd_listener_close() - close and remove. */
 void cmd_listener_close(struct cmd_listener *l);

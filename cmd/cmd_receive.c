@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) vfmig authors
 
-/* vfmig receive: the destination's half of a migration. */
+/*
+ * vfmig receive: the destination's half of a migration. It goes on listening
+ * until a source has said hello and shown its certificate: whoever fails in that,
+ * by mistake or on purpose, must not keep the source out.
+ */
 
 #include "cmd.h"
 
@@ -9,6 +13,13 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
+#include "base/util.h"
+
+/* So many connections may come to nothing. */
+#define MAX_STRAYS 16
+
+/* What a connection was that came to nothing; beside errors and 0. */
+#define STRAY 1
 
 static void add_peer(struct cmd_json *j, const void *user)
 {
@@ -33,30 +44,101 @@ static int tell_port(const struct cmd_args *args, const struct cmd_listener *l, 
 	return 0;
 }
 
-static int wait_for_source(struct cmd_run *run, struct vfm_err *err)
-{
-	const struct cmd_args *args = run->args;
-	/* a destination may stand ready for hours; once the source is there, silence counts */
-	unsigned int wait_ms = args->given & CMD_BIT(TIMEOUT) ? run->opts.timeout_ms : 0;
-	struct cmd_listener l;
-	int ret = cmd_listen(&l, args->operands[1], args->insecure, err);
+/**
+ * struct waiting - for a source, from whoever connects
+ * @end_ns: when it ends; 0: never. A destination may stand ready for hours; once the source is
+ *	there, silence counts
+ * @strays: connections that came to nothing
+ * @progress: as the user wants it
+ */
+struct waiting {
+	struct cmd_run *run;
+	struct cmd_listener listener;
+	uint64_t end_ns;
+	unsigned int strays;
+	void (*progress)(void *user, const struct vfm_migration_report *now);
+};
 
-	if (ret)
+/* The source is there: nobody else can be now. */
+static void on_progress(void *user, const struct vfm_migration_report *now)
+{
+	struct waiting *w = (struct waiting *)user;
+
+	if (now->connected)
+		cmd_listener_close(&w->listener);
+	if (w->progress)
+		w->progress(w->run, now);
+}
+
+static int accept_one(struct waiting *w, struct vfm_err *err)
+{
+	uint64_t now = vfm_now_ns();
+	unsigned int wait_ms = 0;
+	int fd;
+
+	if (w->end_ns)
+		wait_ms = w->end_ns > now ? (unsigned int)((w->end_ns - now) / 1000000 + 1) : 1;
+	fd = cmd_accept(&w->listener, wait_ms, w->run->signal_fd, err);
+	if (fd == -ETIMEDOUT && w->strays)
+		return vfm_fail(err, fd, "nobody connected in %u s but %u who are no source",
+				w->run->opts.timeout_ms / 1000, w->strays);
+	return fd;
+}
+
+/* Whether a connection that failed with @ret was nobody's whom we wait for. */
+static bool is_stray(struct waiting *w, int ret)
+{
+	return ret && ret != -ECANCELED && !w->run->report.connected && ++w->strays < MAX_STRAYS &&
+	       (!w->end_ns || vfm_now_ns() < w->end_ns);
+}
+
+static void tell_stray(const struct waiting *w, const char *peer, int ret,
+		       const struct vfm_err *why)
+{
+	struct vfm_err shown = *why;
+	char text[VFM_ERR_TEXT];
+
+	cmd_explain(ret, &shown);
+	snprintf(text, sizeof(text), "still listening: connection of %s: %.150s", peer, shown.msg);
+	if (!w->run->args->quiet)
+		cmd_warn(w->run->args->verb->name, text);
+}
+
+static int receive_one(struct waiting *w, const struct cmd_end *end, struct vfm_err *err)
+{
+	struct vfm_migrate_opts opts = w->run->opts;
+	vfm_auto_fd int fd = accept_one(w, err);
+	char peer[64];
+	int ret;
+
+	if (fd < 0)
+		return fd;
+	cmd_keep_alive(fd, opts.timeout_ms);
+	cmd_peer_text(fd, peer, sizeof(peer));
+	opts.progress = on_progress;
+	opts.user = w;
+	ret = vfm_migrate_receive(end->dev, end->mem, fd, &opts, &w->run->report, err);
+	if (!is_stray(w, ret))
 		return ret;
-	ret = tell_port(args, &l, err);
-	if (!ret)
-		ret = cmd_accept(&l, wait_ms, run->signal_fd, err);
-	cmd_listener_close(&l);
-	return ret;
+	tell_stray(w, peer, ret, err);
+	return STRAY;
 }
 
 static int receive_end(struct cmd_run *run, const struct cmd_end *end, struct vfm_err *err)
 {
-	vfm_auto_fd int fd = wait_for_source(run, err);
+	const struct cmd_args *args = run->args;
+	struct waiting w = { .run = run, .progress = run->opts.progress };
+	int ret = cmd_listen(&w.listener, args->operands[1], args->insecure || run->tls, err);
 
-	if (fd < 0)
-		return fd;
-	return vfm_migrate_receive(end->dev, end->mem, fd, &run->opts, &run->report, err);
+	if (ret)
+		return ret;
+	if (args->given & CMD_BIT(TIMEOUT))
+		w.end_ns = vfm_now_ns() + (uint64_t)run->opts.timeout_ms * 1000000;
+	ret = tell_port(args, &w.listener, err);
+	while (!ret && (ret = receive_one(&w, end, err)) == STRAY)
+		ret = 0;
+	cmd_listener_close(&w.listener);
+	return ret;
 }
 
 int cmd_receive(const struct cmd_args *args, struct vfm_err *err)
@@ -68,7 +150,10 @@ int cmd_receive(const struct cmd_args *args, struct vfm_err *err)
 	if (!ret)
 		ret = cmd_run_begin(&run, args, end.dev, err);
 	if (!ret)
+		ret = cmd_tls_open(&run, err);
+	if (!ret)
 		ret = cmd_run_end(&run, receive_end(&run, &end, err), err);
+	cmd_tls_close(&run);
 	cmd_end_close(&end);
 	return cmd_run_report(&run, ret, add_peer, args, err);
 }

@@ -21,11 +21,16 @@ static int send_end(struct cmd_run *run, const struct cmd_end *end, struct vfm_e
 {
 	const struct cmd_args *args = run->args;
 	vfm_auto_fd int fd = -1;
+	int ret;
 
-	fd = cmd_connect(args->operands[1], args->insecure, run->opts.timeout_ms, run->signal_fd,
-			 err);
+	ret = cmd_tls_expect(run, args->operands[1], err);
+	if (ret)
+		return ret;
+	fd = cmd_connect(args->operands[1], args->insecure || run->tls, run->opts.timeout_ms,
+			 run->signal_fd, err);
 	if (fd < 0)
 		return fd;
+	cmd_keep_alive(fd, run->opts.timeout_ms);
 	return vfm_migrate_send(end->dev, cmd_end_memory(end), fd, &run->opts, &run->report, err);
 }
 
@@ -38,7 +43,10 @@ int cmd_send(const struct cmd_args *args, struct vfm_err *err)
 	if (!ret)
 		ret = cmd_run_begin(&run, args, end.dev, err);
 	if (!ret)
+		ret = cmd_tls_open(&run, err);
+	if (!ret)
 		ret = cmd_run_end(&run, send_end(&run, &end, err), err);
+	cmd_tls_close(&run);
 	cmd_end_close(&end);
 	return cmd_run_report(&run, ret, add_peer, args, err);
 }

@@ -126,6 +126,7 @@ int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, struct vfm_d
 	run->opts.compress = (int)args->compress;
 	run->opts.timeout_ms = (unsigned int)(args->timeout_s * 1000);
 	run->opts.max_downtime_ms = (unsigned int)args->max_downtime_ms;
+	run->opts.rate = args->rate;
 	run->opts.max_rounds = (unsigned int)args->max_rounds;
 	run->opts.memory_limit = args->memory_limit;
 	run->opts.progress = on_progress;
@@ -195,6 +196,8 @@ void cmd_json_report(struct cmd_json *j, const struct vfm_migration_report *repo
 	cmd_json_u64(j, "state_bytes", report->state_bytes);
 	cmd_json_u64(j, "memory_bytes", report->memory_bytes);
 	cmd_json_u64(j, "wire_bytes", report->wire_bytes);
+	cmd_json_u64(j, "compressed_bytes", report->compressed_bytes);
+	cmd_json_u64(j, "compressed_to", report->compressed_to);
 	cmd_json_u64(j, "downtime_us", report->downtime_us);
 	cmd_json_u64(j, "total_us", report->total_us);
 	cmd_json_u64(j, "bytes_per_second", report->bytes_per_second);

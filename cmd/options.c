@@ -100,6 +100,13 @@ static const struct option_row rows[CMD_NR_OPTIONS] = {
 	[CMD_OPT_BRIDGE] = { "bridge", KIND_WORD, FIELD(bridge), "END", true,
 		.words = "no|source|destination|both", .bare = 3,
 		.help = "reach source, destination or both over a bridge of the other protocol" },
+	[CMD_OPT_TLS] = { "tls", KIND_TEXT, FIELD(tls), "DIR",
+		.help = "protect the connection with DIR/ca.pem, cert.pem and key.pem" },
+	[CMD_OPT_TLS_PEER] = { "tls-peer", KIND_TEXT, FIELD(tls_peer), "NAME",
+		.help = "whom the other side's certificate must be for" },
+	[CMD_OPT_RATE] = { "rate", KIND_SIZE, FIELD(rate), "RATE", .min = 65536,
+		.max = UINT64_C(1) << 40,
+		.help = "send no more than RATE bytes of payload in a second" },
 	[CMD_OPT_KEEP] = { "keep", KIND_FLAG, FIELD(keep),
 		.help = "keep the folder with the sockets and logs" },
 };
@@ -169,11 +176,13 @@ static int set_option(struct cmd_args *args, const struct option_row *row, const
 	case KIND_FLAG:
 		*(bool *)field = true;
 		return 0;
-	case KIND_TEXT:
-		*(const char **)field = text;
-		return 0;
 	case KIND_MEMORY:
 		return cmd_memory_parse((struct cmd_memory_list *)field, text, err);
+	case KIND_TEXT:
+		if (!text[0])
+			return vfm_fail(err, CMD_MISUSE, "--%s is empty", row->name);
+		*(const char **)field = text;
+		return 0;
 	case KIND_FD:
 		return parse_fd(row, text, (uint64_t *)field, err);
 	default:

@@ -9,12 +9,14 @@
 
 #define MOVE_OPTIONS                                                                               \
 	(CMD_BIT(MAX_DOWNTIME) | CMD_BIT(MAX_ROUNDS) | CMD_BIT(TIMEOUT) | CMD_BIT(COMPRESS) |      \
-	 CMD_BIT(MEMORY_LIMIT) | CMD_BIT(MEMORY) | CMD_BIT(EVENTS) | CMD_BIT(QUIET) |              \
-	 CMD_BIT(JSON))
+	 CMD_BIT(MEMORY_LIMIT) | CMD_BIT(MEMORY) | CMD_BIT(RATE) | CMD_BIT(EVENTS) |               \
+	 CMD_BIT(QUIET) | CMD_BIT(JSON))
+
+#define WIRE_OPTIONS (CMD_BIT(TLS) | CMD_BIT(TLS_PEER) | CMD_BIT(INSECURE))
 
 #define WIRE_NOTES                                                                                 \
-	"The connection is neither encrypted nor authenticated. An address that is not\n"          \
-	"of this machine is therefore refused unless --insecure is given.\n"
+	"Without --tls the connection is neither encrypted nor authenticated. An address\n"        \
+	"that is not of this machine is then refused unless --insecure is given.\n"
 
 static const struct cmd_verb verbs[] = {
 	{
@@ -82,7 +84,7 @@ static const struct cmd_verb verbs[] = {
 		.run = cmd_send,
 		.operands = "URI HOST:PORT",
 		.nr_operands = 2,
-		.options = MOVE_OPTIONS | CMD_BIT(INSECURE),
+		.options = MOVE_OPTIONS | WIRE_OPTIONS,
 		.summary = "the source's half of a migration",
 		.notes = "Connects to 'vfmig receive' at HOST:PORT, [IPV6]:PORT or "
 			 "unix:PATH.\n" WIRE_NOTES,
@@ -93,8 +95,8 @@ static const struct cmd_verb verbs[] = {
 		.operands = "URI [HOST:]PORT",
 		.nr_operands = 2,
 		.options = CMD_BIT(TIMEOUT) | CMD_BIT(MEMORY_LIMIT) | CMD_BIT(MEMORY) |
-			   CMD_BIT(READY_FD) | CMD_BIT(INSECURE) | CMD_BIT(EVENTS) |
-			   CMD_BIT(QUIET) | CMD_BIT(JSON),
+			   CMD_BIT(READY_FD) | WIRE_OPTIONS | CMD_BIT(EVENTS) | CMD_BIT(QUIET) |
+			   CMD_BIT(JSON),
 		.summary = "the destination's half of a migration",
 		.notes = "Waits for one 'vfmig send' at PORT of the loopback address, HOST:PORT,\n"
 			 "[IPV6]:PORT or unix:PATH. PORT 0 lets the system choose; the number is\n"

@@ -16,6 +16,7 @@
 
 #include <vfmig/device.h>
 #include <vfmig/memory.h>
+#include <vfmig/tls.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -54,6 +55,10 @@ struct vfm_phase_report {
  *	RUNNING (destination)
  * @bytes_per_second: measured while the source ran; 0: nothing was moved by then
  * @all_dirty: there was no dirty log, or it failed: memory was sent whole, after the stop
+ * @connected: the peer said hello as it should and, with TLS, showed a certificate that was taken.
+ *	A failure without this is one of the connection: who was there is none of ours, and
+ *	our device was not touched
+ * @compressed_bytes, @compressed_to: payload that was worth compressing, and what became of it
  */
 struct vfm_migration_report {
 	enum vfm_phase phase;
@@ -69,6 +74,9 @@ struct vfm_migration_report {
 	uint64_t bytes_per_second;
 	bool all_dirty;
 	struct vfm_phase_report phases[VFM_NR_PHASES];
+	bool connected;
+	uint64_t compressed_bytes;
+	uint64_t compressed_to;
 };
 
 /**
@@ -78,14 +86,21 @@ struct vfm_migration_report {
  *	rate measured; 0: no limit
  * @max_rounds: rounds of pre-copy in which that must come true, or the migration
  *	is refused with -EDQUOT and the device runs on; 0: 100
- * @timeout_ms: longest silence of the other side; 0: for ever
- * @compress: zstd level, 0: none
+ * @timeout_ms: longest silence of the other side, and longest time for hello and TLS
+ *	handshake together; 0: for ever
+ * @compress: zstd level, 0: none. What is not worth it leaves as it is
  * @cancel_fd: -1, or a descriptor (an eventfd) that cancels when readable: -ECANCELED
  * @progress: called from the calling thread a few times a second, may be NULL
  * @before_run: destination: called between COMMIT and RUNNING, may be NULL; the place to
  *	wire what is not part of the device. Failing here leaves the device in STOP
  * @memory_limit: bytes that each side may hold on their way between device and stream,
  *	with what the streams need themselves, but never fewer than three records; 0: 64 MiB
+ * @tls: the connection is protected, and a peer without TLS refused; NULL: it is not, and a
+ *	peer with TLS is refused. Borrowed for the length of the call
+ * @peer_name: with @tls: DNS name or address that the peer's certificate must be for, without
+ *	wildcards; NULL: any that the authority has certified. A source should give what it
+ *	has connected to
+ * @rate: payload that leaves in a second, in bytes, of the device and of memory; 0: no limit
  */
 struct vfm_migrate_opts {
 	size_t size;
@@ -98,6 +113,9 @@ struct vfm_migrate_opts {
 	int (*before_run)(void *user, struct vfm_device *dev, struct vfm_err *err);
 	void *user;
 	uint64_t memory_limit;
+	const struct vfm_tls *tls;
+	const char *peer_name;
+	uint64_t rate;
 };
 
 /** VFM_MIGRATE_OPTS() - a struct vfm_migrate_opts with the defaults; change its fields afterwards.
@@ -166,7 +184,8 @@ int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, int fd,
  *
  * The destination's half has a thread of its own for the length of the call.
  * @opts belongs to the source's half; the destination's uses its timeout, its limit on
- * memory, and before_run, which is called from that thread.
+ * memory, and before_run, which is called from that thread. There is nothing that TLS would
+ * protect: @opts->tls is not used.
  */
 int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, struct vfm_device *dst,
 		struct vfm_memory *dst_mem, const struct vfm_migrate_opts *opts,

@@ -11,6 +11,7 @@
 #define VFMIG_STREAM_H
 
 #include <vfmig/device.h>
+#include <vfmig/io.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -112,6 +113,8 @@ struct vfm_stream_writer;
  *	meanwhile; the two above are then its business. May be NULL. Returns 0 when
  *	@fd has one of @events (poll's), or an error, which the stream call returns
  * @user: for @wait
+ * @io: what to read from and write to instead of the descriptor, which is then only waited
+ *	for; copied. NULL: the descriptor
  */
 struct vfm_stream_opts {
 	size_t size;
@@ -120,6 +123,7 @@ struct vfm_stream_opts {
 	int cancel_fd;
 	int (*wait)(void *user, int fd, short events);
 	void *user;
+	const struct vfm_io *io;
 };
 
 /** vfm_stream_writer_new() - over a descriptor, which is borrowed. Writes the header. */
@@ -150,6 +154,14 @@ int vfm_stream_write_end(struct vfm_stream_writer *w, struct vfm_err *err) VFM_M
 
 /** vfm_stream_written() - bytes given to the descriptor. */
 uint64_t vfm_stream_written(const struct vfm_stream_writer *w);
+
+/**
+ * vfm_stream_compressed() - bytes of payload that were compressed, and what they became
+ *
+ * Records that do not shrink, and on a socket those that would take longer compressed, are not;
+ * now and then one is tried again.
+ */
+uint64_t vfm_stream_compressed(const struct vfm_stream_writer *w, uint64_t *to);
 
 /* ---- reader -------------------------------------------------------------- */
 

@@ -13,7 +13,9 @@
 #include <vfmig/driver.h>
 #include <vfmig/server.h>
 #include <vfmig/memory.h>
+#include <vfmig/io.h>
 #include <vfmig/stream.h>
+#include <vfmig/tls.h>
 #include <vfmig/migrate.h>
 #include <vfmig/sim.h>
 

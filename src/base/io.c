@@ -247,3 +247,61 @@ int vfm_write_full(int fd, const void *buf, size_t len, const struct vfm_wait *w
 
 	return vfm_writev_full(fd, &iov, 1, wait);
 }
+
+/* ---- something else than a descriptor ------------------------------------ */
+
+static bool is_cancelled(const struct vfm_wait *wait)
+{
+	struct pollfd fd = { .fd = wait->fn ? -1 : wait->cancel_fd, .events = POLLIN };
+
+	return fd.fd >= 0 && poll(&fd, 1, 0) > 0;
+}
+
+/* After a try that gave @n: 0 to go on, or an error. */
+static int io_turn(int fd, ssize_t n, short events, const struct vfm_wait *wait)
+{
+	if (n >= 0)
+		return is_cancelled(wait) ? -ECANCELED : 0;
+	return n == -EAGAIN ? vfm_wait_fd(fd, events, wait) : (int)n;
+}
+
+int vfm_io_read_more(const struct vfm_io *io, int fd, void *buf, size_t *done, size_t len,
+		     const struct vfm_wait *wait)
+{
+	int ret = is_cancelled(wait) ? -ECANCELED : 0;
+
+	while (!ret && *done < len) {
+		short events = POLLIN;
+		ssize_t n = io->read(io->user, (uint8_t *)buf + *done, len - *done, &events);
+
+		if (n == 0)
+			break;
+		if (n > 0)
+			*done += (size_t)n;
+		if (*done < len)
+			ret = io_turn(fd, n, events, wait);
+	}
+	return ret;
+}
+
+int vfm_io_writev_full(const struct vfm_io *io, int fd, struct iovec *iov, int nr_iov,
+		       const struct vfm_wait *wait)
+{
+	int ret = is_cancelled(wait) ? -ECANCELED : 0;
+	ssize_t n = -1;
+
+	advance(&iov, &nr_iov, 0);
+	/* the last call has no pieces left, and says that all is out */
+	while (!ret && (nr_iov || n)) {
+		short events = POLLOUT;
+
+		n = io->write(io->user, iov, nr_iov, &events);
+		if (n == 0 && nr_iov)
+			return -EIO;
+		if (n > 0)
+			advance(&iov, &nr_iov, (size_t)n);
+		if (n)
+			ret = io_turn(fd, n, events, wait);
+	}
+	return ret;
+}

@@ -10,6 +10,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include <vfmig/io.h>
+
 /**
  * struct vfm_wait - how long to wait
  * @timeout_ms: without any progress; 0: for ever
@@ -49,5 +51,20 @@ int vfm_write_full(int fd, const void *buf, size_t len, const struct vfm_wait *w
 
 /** vfm_writev_full() - the same for pieces; @iov is used up on the way. */
 int vfm_writev_full(int fd, struct iovec *iov, int nr_iov, const struct vfm_wait *wait);
+
+/**
+ * vfm_io_read_more() - vfm_read_more() over something else than a descriptor
+ * @fd: below it, to wait for
+ * @wait: not NULL
+ *
+ * It is tried before it is waited for, as it may hold back what has arrived. A descriptor that
+ * cancels is looked at before each try.
+ */
+int vfm_io_read_more(const struct vfm_io *io, int fd, void *buf, size_t *done, size_t len,
+		     const struct vfm_wait *wait);
+
+/** vfm_io_writev_full() - the same for vfm_writev_full(): 0 when nothing is kept back, either. */
+int vfm_io_writev_full(const struct vfm_io *io, int fd, struct iovec *iov, int nr_iov,
+		       const struct vfm_wait *wait);
 
 #endif

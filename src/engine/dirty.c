@@ -177,6 +177,7 @@ struct batch {
 	bool zero;
 	uint64_t data_end;
 	uint64_t looked;
+	uint64_t batch; /* most pages with data in it */
 };
 
 static int put_zeros(struct batch *b, uint64_t iova, uint64_t size)
@@ -228,7 +229,7 @@ static int add(struct batch *b, uint64_t page, uint64_t count, bool zero)
 	int ret = 0;
 
 	if (b->count &&
-	    (b->zero != zero || b->first + b->count != page || (!zero && b->count >= BATCH_PAGES)))
+	    (b->zero != zero || b->first + b->count != page || (!zero && b->count >= b->batch)))
 		ret = flush(b);
 	if (!b->count) {
 		b->first = page;
@@ -279,6 +280,8 @@ static int send_range(struct vfm_engine *e, size_t n)
 	uint64_t pages = b.r->pages;
 	uint64_t at = vfm_bitmap_next_set(b.r->bits, pages, 0);
 
+	b.batch = vfm_bucket_piece(&e->bucket, BATCH_PAGES * (uint64_t)VFM_MEMORY_PAGE) /
+		  VFM_MEMORY_PAGE;
 	while (at < pages) {
 		uint64_t end = vfm_bitmap_next_clear(b.r->bits, pages, at);
 		int ret = add_run(&b, at, end);

@@ -14,6 +14,7 @@
 
 #include "base/util.h"
 #include "engine/pipe.h"
+#include "engine/secure.h"
 
 /* Progress is reported that often, and at every change of phase. */
 #define PROGRESS_NS 250000000u
@@ -47,6 +48,7 @@ int vfm_engine_opts(struct vfm_migrate_opts *out, const struct vfm_migrate_opts 
 		if (bytes[i])
 			return vfm_fail(err, -EINVAL, "options of a later version");
 	memcpy(out, opts, VFM_MIN(opts->size, sizeof(*opts)));
+	out->size = sizeof(*out);
 	if (!out->max_rounds)
 		out->max_rounds = DEFAULT_ROUNDS;
 	if (!out->memory_limit)
@@ -57,10 +59,26 @@ int vfm_engine_opts(struct vfm_migrate_opts *out, const struct vfm_migrate_opts 
 int vfm_engine_init(struct vfm_engine *e, struct vfm_device *dev, struct vfm_memory *mem, int fd,
 		    const struct vfm_migrate_opts *opts)
 {
+	int ret;
+
 	*e = (struct vfm_engine){ .dev = dev, .fd = fd };
 	e->mem = mem && vfm_memory_count(mem) ? mem : NULL;
 	e->began_ns = e->phase_ns = e->progress_ns = vfm_now_ns();
-	return vfm_engine_opts(&e->opts, opts, &e->err);
+	ret = vfm_engine_opts(&e->opts, opts, &e->err);
+	e->bucket.rate = e->opts.rate;
+	return ret;
+}
+
+static void count_out(struct vfm_engine *e)
+{
+	struct vfm_migration_report *r = &e->report;
+
+	if (e->pipe) {
+		r->wire_bytes = vfm_pipe_written(e, &r->compressed_bytes, &r->compressed_to);
+		return;
+	}
+	r->wire_bytes = vfm_stream_written(e->out);
+	r->compressed_bytes = vfm_stream_compressed(e->out, &r->compressed_to);
 }
 
 static void update_times(struct vfm_engine *e)
@@ -72,7 +90,7 @@ static void update_times(struct vfm_engine *e)
 	e->phase_ns = now;
 	e->report.total_us = (now - e->began_ns) / 1000;
 	if (e->out && !e->sink)
-		e->report.wire_bytes = e->pipe ? vfm_pipe_written(e) : vfm_stream_written(e->out);
+		count_out(e);
 }
 
 static void tell_progress(struct vfm_engine *e)
@@ -187,6 +205,7 @@ int vfm_engine_finish(struct vfm_engine *e, int ret, struct vfm_migration_report
 	vfm_dirty_free(e->dirty);
 	vfm_stream_writer_free(e->out);
 	vfm_stream_reader_free(e->in);
+	vfm_tls_close(e->secure);
 	if (report)
 		*report = e->report;
 	if (ret && err) {

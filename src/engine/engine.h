@@ -5,7 +5,7 @@
  * What the files of this folder share. A migration, a save and a load are each
  * a row of stages that work on one struct vfm_engine: a device, a descriptor
  * and, on the wire, a peer. engine.c runs the rows, wire.c waits; send.c,
- * receive.c, save.c and load.c are the stages.
+ * receive.c, save.c and load.c are the stages, and connect.c is what comes before them.
  *
  * On the wire there are two streams over one socket: forward, from the source
  * (IDENTITY, MEMORY_MAP, data, END, COMMIT, ABORT), and reverse, from the
@@ -22,6 +22,8 @@
 
 #include <vfmig/migrate.h>
 #include <vfmig/stream.h>
+
+#include "engine/rate.h"
 
 /* ---- memory.c ------------------------------------------------------------ */
 
@@ -55,6 +57,7 @@ void vfm_memory_zero(struct vfm_memory *mem, uint64_t iova, uint64_t size);
 struct vfm_dirty;
 struct vfm_engine;
 struct vfm_pipe;
+struct vfm_tls_session;
 
 /** struct vfm_stage - a step; the name stands in front of its errors */
 struct vfm_stage {
@@ -89,6 +92,9 @@ struct vfm_rate {
  * @added: all ranges of @mem were added, and perhaps mapped, by us
  * @stay: a failure that must not reset the device
  * @stopped_ns: when the first arc that stops the source began, or COMMIT was seen
+ * @secure, @io: TLS over @fd, and the way to read and write through it; NULL: none
+ * @deadline_ns: when every wait ends, whatever happens; 0: none
+ * @bucket: limits what leaves
  */
 struct vfm_engine {
 	struct vfm_device *dev;
@@ -124,6 +130,11 @@ struct vfm_engine {
 	uint64_t phase_ns;
 	uint64_t progress_ns;
 	uint64_t stopped_ns;
+
+	struct vfm_tls_session *secure;
+	struct vfm_io io;
+	uint64_t deadline_ns;
+	struct vfm_bucket bucket;
 };
 
 /** vfm_engine_opts() - a caller's options, of whatever size; NULL for the defaults. */
@@ -164,7 +175,15 @@ int vfm_engine_arm(struct vfm_engine *e, enum vfm_orphan orphan) VFM_MUST_CHECK;
 /** vfm_engine_disarm() - if it was armed. */
 int vfm_engine_disarm(struct vfm_engine *e, struct vfm_err *err) VFM_MUST_CHECK;
 
+/* ---- connect.c ------------------------------------------------------------ */
+
+/** vfm_engine_connect() - hello and TLS; afterwards the peer is one of ours. */
+int vfm_engine_connect(struct vfm_engine *e) VFM_MUST_CHECK;
+
 /* ---- wire.c: records and waiting ----------------------------------------- */
+
+/** vfm_engine_wait() - until @fd has one of @events, as struct vfm_wait wants it; @user is us. */
+int vfm_engine_wait(void *user, int fd, short events);
 
 int vfm_engine_open_out(struct vfm_engine *e) VFM_MUST_CHECK;
 int vfm_engine_open_in(struct vfm_engine *e) VFM_MUST_CHECK;

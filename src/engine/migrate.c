@@ -74,10 +74,11 @@ VFM_API int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, stru
 	r.opts.memory_limit = given.memory_limit;
 	r.opts.before_run = given.before_run;
 	r.opts.user = given.user;
+	given.tls = NULL;
 	ret = vfm_engine_thread(&thread, receive, &r);
 	if (ret)
 		return vfm_fail(err, ret, "start the destination's thread: %s", strerror(-ret));
-	ret = vfm_migrate_send(src, src_mem, ours, opts, report, err);
+	ret = vfm_migrate_send(src, src_mem, ours, &given, report, err);
 	shutdown(ours, SHUT_RDWR);
 	pthread_join(thread, NULL);
 	return join(ret, &r, err);

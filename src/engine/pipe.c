@@ -46,7 +46,8 @@
  * @mine: the caller's buffer: to be filled (source), or taken last (destination)
  * @silent: the helper has waited too long; the stream's call can only tell that it failed
  * @ret, @err: what ended the helper
- * @lock: of @written
+ * @lock: of what follows
+ * @written, @compressed, @compressed_to: as the stream counts them
  */
 struct vfm_pipe {
 	struct vfm_queue *queue;
@@ -57,7 +58,7 @@ struct vfm_pipe {
 	int ret;
 	struct vfm_err err;
 	pthread_mutex_t lock;
-	uint64_t written;
+	uint64_t written, compressed, compressed_to;
 };
 
 /* ---- the helper ----------------------------------------------------------- */
@@ -80,15 +81,44 @@ static void fail_helper(struct vfm_engine *e, int ret)
 		vfm_engine_silence(e, &e->pipe->err);
 }
 
-static int write_out(struct vfm_engine *e, const struct vfm_buffer *buffer)
+static bool is_data(const struct vfm_stream_record *r)
 {
-	const struct vfm_stream_record *r = &buffer->record;
+	return r->type == VFM_STREAM_DEVICE_DATA || r->type == VFM_STREAM_MEMORY_DATA;
+}
+
+/* Wait until as much has left as may have by now; false: we are stopped. */
+static bool pace(struct vfm_engine *e)
+{
+	uint64_t wait_ns;
+
+	while ((wait_ns = vfm_bucket_wait(&e->bucket, vfm_now_ns()))) {
+		struct pollfd stop = { .fd = e->pipe->stop_fd, .events = POLLIN };
+
+		poll(&stop, 1, (int)VFM_MIN(wait_ns / 1000000 + 1, INT32_MAX));
+		if (stop.revents)
+			return false;
+	}
+	return true;
+}
+
+static void count(struct vfm_engine *e)
+{
 	struct vfm_pipe *p = e->pipe;
-	int ret = vfm_stream_write(e->out, r->type, r->flags, 0, r->data, r->size, &p->err);
 
 	pthread_mutex_lock(&p->lock);
 	p->written = vfm_stream_written(e->out);
+	p->compressed = vfm_stream_compressed(e->out, &p->compressed_to);
 	pthread_mutex_unlock(&p->lock);
+}
+
+static int write_out(struct vfm_engine *e, const struct vfm_stream_record *r)
+{
+	uint64_t before = vfm_stream_written(e->out);
+	int ret = vfm_stream_write(e->out, r->type, r->flags, 0, r->data, r->size, &e->pipe->err);
+
+	if (is_data(r))
+		vfm_bucket_take(&e->bucket, vfm_stream_written(e->out) - before);
+	count(e);
 	return ret;
 }
 
@@ -100,7 +130,9 @@ static void *run_out(void *arg)
 	int ret = 0;
 
 	while (!ret && !vfm_queue_take(queue, &buffer)) {
-		ret = write_out(e, buffer);
+		if (is_data(&buffer->record) && !pace(e))
+			break;
+		ret = write_out(e, &buffer->record);
 		if (ret)
 			fail_helper(e, ret);
 		else
@@ -328,13 +360,15 @@ int vfm_pipe_flush(struct vfm_engine *e)
 	return 0;
 }
 
-uint64_t vfm_pipe_written(struct vfm_engine *e)
+uint64_t vfm_pipe_written(struct vfm_engine *e, uint64_t *compressed, uint64_t *to)
 {
 	struct vfm_pipe *p = e->pipe;
 	uint64_t written;
 
 	pthread_mutex_lock(&p->lock);
 	written = p->written;
+	*compressed = p->compressed;
+	*to = p->compressed_to;
 	pthread_mutex_unlock(&p->lock);
 	return written;
 }

@@ -7,7 +7,7 @@
  *
  * The caller's thread owns everything but one stream: the device, cancellation,
  * progress, the peer's complaints. The *helper* owns the outgoing stream of a
- * source (checksum, compression, writing), or the incoming one of a destination
+ * source (checksum, compression, limit of the rate, writing), or the incoming one of a destination
  * (reading, checksum, decompression), from start to stop. Both are there only while
  * data flows: the handshake, and everything from END on, is the caller's alone. So a
  * COMMIT is written by whoever decides about it.
@@ -47,8 +47,9 @@ int vfm_pipe_put(struct vfm_engine *e, enum vfm_stream_type type, uint32_t flags
 /** vfm_pipe_flush() - until all that was put has been written. */
 int vfm_pipe_flush(struct vfm_engine *e) VFM_MUST_CHECK;
 
-/** vfm_pipe_written() - bytes of the stream so far. */
-uint64_t vfm_pipe_written(struct vfm_engine *e);
+/** vfm_pipe_written() - bytes of the stream so far, and what vfm_stream_compressed() says of them.
+ */
+uint64_t vfm_pipe_written(struct vfm_engine *e, uint64_t *compressed, uint64_t *to);
 
 /* ---- the destination ------------------------------------------------------ */
 

@@ -103,8 +103,10 @@ static int accept_memory(struct vfm_engine *e)
 static int receive_setup(struct vfm_engine *e)
 {
 	struct vfm_stream_record record;
-	int ret = vfm_engine_open_out(e);
+	int ret = vfm_engine_connect(e);
 
+	if (!ret)
+		ret = vfm_engine_open_out(e);
 	if (!ret)
 		ret = vfm_engine_origin(e);
 	if (!ret)

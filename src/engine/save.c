@@ -26,6 +26,7 @@ int vfm_source_stop(struct vfm_engine *e)
 ssize_t vfm_source_read(struct vfm_engine *e)
 {
 	uint64_t start = vfm_now_ns();
+	size_t room = vfm_bucket_piece(&e->bucket, VFM_STREAM_PAYLOAD_MAX);
 	void *buf;
 	ssize_t n;
 	bool end;
@@ -33,7 +34,7 @@ ssize_t vfm_source_read(struct vfm_engine *e)
 
 	if (ret)
 		return ret;
-	n = vfm_device_read_chunk(e->dev, buf, VFM_STREAM_PAYLOAD_MAX, &end, &e->err);
+	n = vfm_device_read_chunk(e->dev, buf, room, &end, &e->err);
 	if (n <= 0)
 		return n;
 	ret = vfm_engine_service(e);

@@ -83,6 +83,8 @@ static int shake_hands(struct vfm_engine *e)
 	int ret = vfm_identity_get(&id, e->dev, &e->err);
 
 	if (!ret)
+		ret = vfm_engine_connect(e);
+	if (!ret)
 		ret = vfm_engine_open_out(e);
 	if (!ret)
 		ret = vfm_engine_write_identity(e, &id);
@@ -256,7 +258,7 @@ static int judge(struct vfm_engine *e, const struct rest *rest)
 {
 	bool more = has_precopy(e) || (e->dirty && !e->report.all_dirty);
 	bool last = e->report.rounds >= e->opts.max_rounds || !more;
-	double rate = ASSUMED_RATE;
+	double rate = (double)(e->opts.rate ? VFM_MIN(e->opts.rate, ASSUMED_RATE) : ASSUMED_RATE);
 	double needed_ms;
 
 	if (e->rate.ns > 0 && e->rate.bytes > 0) {

@@ -90,11 +90,14 @@ void vfm_engine_silence(const struct vfm_engine *e, struct vfm_err *err)
 		return; /* that is what it always says */
 }
 
-static int wait_fd(struct vfm_engine *e, int fd, short events)
+int vfm_engine_wait(void *user, int fd, short events)
 {
+	struct vfm_engine *e = user;
 	unsigned int limit_ms = e->closing ? CLOSING_MS : e->opts.timeout_ms;
 	uint64_t end = vfm_now_ns() + (uint64_t)limit_ms * 1000000;
 
+	if (e->deadline_ns)
+		end = e->deadline_ns;
 	for (;;) {
 		struct wanted wanted = { .main = { .fd = fd, .events = events }, .ear = ear(e) };
 		uint64_t now = vfm_now_ns();
@@ -103,6 +106,8 @@ static int wait_fd(struct vfm_engine *e, int fd, short events)
 
 		if (limit_ms)
 			left_ms = now < end ? (int)VFM_MIN((end - now) / 1000000 + 1, TURN_MS) : 0;
+		if (e->deadline_ns && now >= end)
+			return silence(e, limit_ms, &e->cause); /* even if something has come */
 		if (events & POLLIN)
 			wanted.ear.fd = -1;
 		ret = turn(e, &wanted, left_ms);
@@ -122,14 +127,14 @@ static int wait_out(void *user, int fd, short events)
 {
 	struct vfm_engine *e = user;
 
-	return e->pipe && !e->sink ? vfm_pipe_wait(e, fd, events) : wait_fd(e, fd, events);
+	return e->pipe && !e->sink ? vfm_pipe_wait(e, fd, events) : vfm_engine_wait(e, fd, events);
 }
 
 static int wait_in(void *user, int fd, short events)
 {
 	struct vfm_engine *e = user;
 
-	return e->pipe && e->sink ? vfm_pipe_wait(e, fd, events) : wait_fd(e, fd, events);
+	return e->pipe && e->sink ? vfm_pipe_wait(e, fd, events) : vfm_engine_wait(e, fd, events);
 }
 
 /* ---- reading ------------------------------------------------------------- */
@@ -148,7 +153,8 @@ static struct vfm_stream_opts stream_opts(struct vfm_engine *e,
 					 .compress = e->opts.compress,
 					 .cancel_fd = -1,
 					 .wait = wait,
-					 .user = e };
+					 .user = e,
+					 .io = e->secure ? &e->io : NULL };
 }
 
 int vfm_engine_open_out(struct vfm_engine *e)

@@ -331,6 +331,9 @@ int vfm_stream_tally_add(struct vfm_stream_tally *t, uint32_t type, uint32_t dev
 
 /* ---- options -------------------------------------------------------------- */
 
+/* The options as the first version had them. */
+#define OPTS_FIRST offsetof(struct vfm_stream_opts, io)
+
 static bool all_zero(const uint8_t *p, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
@@ -345,13 +348,13 @@ int vfm_stream_get_opts(struct vfm_stream_opts *out, struct vfm_wait *wait,
 	size_t size = sizeof(*out);
 
 	*out = (struct vfm_stream_opts){ .size = size };
-	if (opts && opts->size < size)
+	if (opts && opts->size < OPTS_FIRST)
 		return vfm_fail(err, -EINVAL, "stream options of %zu bytes, fewer than %zu",
-				opts->size, size);
-	if (opts && !all_zero((const uint8_t *)opts + size, opts->size - size))
+				opts->size, OPTS_FIRST);
+	if (opts && opts->size > size && !all_zero((const uint8_t *)opts + size, opts->size - size))
 		return vfm_fail(err, -EINVAL, "stream options hold a field of a later version");
 	if (opts)
-		memcpy(out, opts, size);
+		memcpy(out, opts, VFM_MIN(opts->size, size));
 	wait->timeout_ms = out->timeout_ms;
 	wait->cancel_fd = out->cancel_fd > 0 ? out->cancel_fd : -1;
 	wait->fn = out->wait;

@@ -41,6 +41,7 @@
 struct vfm_stream_reader {
 	int fd;
 	struct vfm_wait wait;
+	struct vfm_io io; /* without functions: the descriptor */
 	struct vfm_stream_header header;
 	struct vfm_stream_tally tally;
 	struct vfm_digest *digest;
@@ -62,7 +63,8 @@ struct vfm_stream_reader {
 static int fill(struct vfm_stream_reader *r, uint8_t *buf, size_t *have, size_t len)
 {
 	size_t before = *have;
-	int ret = vfm_read_more(r->fd, buf, have, len, &r->wait);
+	int ret = r->io.read ? vfm_io_read_more(&r->io, r->fd, buf, have, len, &r->wait)
+			     : vfm_read_more(r->fd, buf, have, len, &r->wait);
 
 	r->offset += *have - before;
 	if (!ret && *have < len)
@@ -199,7 +201,9 @@ static int set_up(struct vfm_stream_reader *r, int fd, const struct vfm_stream_o
 	if (fstat(fd, &st))
 		return vfm_fail(err, -errno, "read a stream from descriptor %d", fd);
 	r->fd = fd;
-	r->file = S_ISREG(st.st_mode);
+	r->file = S_ISREG(st.st_mode) && !o.io;
+	if (o.io)
+		r->io = *o.io;
 	r->payload = r->into = malloc(VFM_STREAM_PAYLOAD_MAX);
 	r->digest = vfm_digest_new();
 	if (!r->payload || !r->digest)

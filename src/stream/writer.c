@@ -14,8 +14,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/util.h"
+#include "stream/adapt.h"
 #include "stream/compress.h"
 #include "stream/format.h"
 
@@ -25,9 +27,12 @@
 struct vfm_stream_writer {
 	int fd;
 	struct vfm_wait wait;
+	struct vfm_io io; /* without functions: the descriptor */
 	struct vfm_stream_tally tally;
 	struct vfm_digest *digest;
 	struct vfm_compressor *compressor; /* NULL: none */
+	struct vfm_adapt adapt;
+	uint64_t compressed, compressed_to;
 	uint8_t *buffer;
 	uint64_t chain; /* checksum of the header before */
 	uint64_t written;
@@ -36,13 +41,19 @@ struct vfm_stream_writer {
 
 static int put(struct vfm_stream_writer *w, struct iovec *iov, int nr_iov)
 {
+	uint64_t start = w->compressor ? vfm_now_ns() : 0;
 	size_t len = 0;
 
 	for (int i = 0; i < nr_iov; i++)
 		len += iov[i].iov_len;
-	w->broken = vfm_writev_full(w->fd, iov, nr_iov, &w->wait);
+	if (w->io.write)
+		w->broken = vfm_io_writev_full(&w->io, w->fd, iov, nr_iov, &w->wait);
+	else
+		w->broken = vfm_writev_full(w->fd, iov, nr_iov, &w->wait);
 	if (!w->broken)
 		w->written += len;
+	if (w->compressor)
+		vfm_adapt_written(&w->adapt, len, vfm_now_ns() - start);
 	return w->broken;
 }
 
@@ -77,11 +88,15 @@ static int set_up(struct vfm_stream_writer *w, int fd, const struct vfm_stream_o
 		  struct vfm_err *err)
 {
 	struct vfm_stream_opts o;
+	struct stat st;
 	int ret = vfm_stream_get_opts(&o, &w->wait, opts, err);
 
 	if (ret)
 		return ret;
+	w->adapt.timed = o.io || (!fstat(fd, &st) && S_ISSOCK(st.st_mode));
 	w->fd = fd;
+	if (o.io)
+		w->io = *o.io;
 	w->buffer = aligned_alloc(BUFFER_ALIGN, VFM_STREAM_PAYLOAD_MAX);
 	w->digest = vfm_digest_new();
 	if (!w->buffer || !w->digest)
@@ -135,14 +150,19 @@ static const void *compress_payload(struct vfm_stream_writer *w, struct vfm_stre
 				    const void *data)
 {
 	const uint8_t *frame;
+	uint64_t start;
 	size_t n;
 
 	if (!w->compressor || head->plain < VFM_STREAM_COMPRESS_MIN ||
-	    !vfm_stream_type_compresses(head->type))
+	    !vfm_stream_type_compresses(head->type) || !vfm_adapt_try(&w->adapt))
 		return data;
+	start = vfm_now_ns();
 	n = vfm_compress(w->compressor, data, head->plain, &frame);
-	if (!n)
+	if (!vfm_adapt_compressed(&w->adapt, head->plain, n ? (uint32_t)n : head->plain,
+				  vfm_now_ns() - start))
 		return data;
+	w->compressed += head->plain;
+	w->compressed_to += n;
 	head->flags |= VFM_STREAM_ZSTD;
 	head->stored = (uint32_t)n;
 	return frame;
@@ -216,6 +236,12 @@ VFM_API int vfm_stream_write_end(struct vfm_stream_writer *w, struct vfm_err *er
 	if (ret)
 		return ret;
 	return send_record(w, &head, wire, err);
+}
+
+VFM_API uint64_t vfm_stream_compressed(const struct vfm_stream_writer *w, uint64_t *to)
+{
+	*to = w->compressed_to;
+	return w->compressed;
 }
 
 VFM_API uint64_t vfm_stream_written(const struct vfm_stream_writer *w)

@@ -5,7 +5,7 @@
 # For all tests of the command. VFMIG and SIMCTL name the programs. Everything
 # waits for a condition with a deadline; nothing that others started is ended.
 
-: "${VFMIG:?is to be the program}" "${SIMCTL:?}" "${MKSTREAM:?}" "${MYDEV:?}" "${SOURCE_ROOT:?}"
+: "${VFMIG:?is to be the program}" "${SIMCTL:?}" "${MKSTREAM:?}" "${MKCERTS:?}" "${MYDEV:?}" "${SOURCE_ROOT:?}"
 DEADLINE=20 # seconds, for anything that should take none
 
 setup() {

@@ -196,14 +196,16 @@ receive() {
 	stayed
 }
 
-@test "a peer that speaks something else is told, and the destination unharmed" {
+@test "a peer that speaks something else is logged, and the destination unharmed" {
 	command -v socat >/dev/null || skip "no socat"
 	two_devices
 	receive "unix:$T/wire.sock"
 	echo "GET / HTTP/1.1, and so much more that a header is full" |
 		socat - "UNIX-CONNECT:$T/wire.sock" >/dev/null || true
+	wait_until grep -q "still listening: .*does not speak the protocol" "$T/receive.err"
+	kill -TERM "$receiver"
 	join "$receiver"
-	[[ $status == 1 && $(wc -l <"$T/receive.err") == 1 ]]
+	[[ $status == 1 && $(wc -l <"$T/receive.err") == 2 ]]
 	stayed
 }
 

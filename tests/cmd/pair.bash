@@ -9,6 +9,8 @@
 
 # Slow enough that every phase can be hit: arcs, pre-copy, loading.
 DEVICE=sim:dma,state=1M,bar=8K,save-rate=16M,load-rate=32M,arc-us=12000
+RECEIVE=() # options of both halves
+SEND=()
 MOMENTS=(0 20 50 75 85 90 95 98) # hundredths of the time of a whole move
 
 start_pair() {
@@ -18,8 +20,8 @@ start_pair() {
 	"$SIMCTL" "$URI_b" >"$T/b.before"
 	wait_until idle "$URI_a"
 	wait_until idle "$URI_b"
-	start_ready receiver "$T/port" "$VFMIG" receive "$URI_b" "unix:$T/wire.sock" 2>"$T/receive.err"
-	start sender "$VFMIG" send "$URI_a" "${1:-unix:$T/wire.sock}" 2>"$T/send.err"
+	start_ready receiver "$T/port" "$VFMIG" receive "${RECEIVE[@]}" "$URI_b" "unix:$T/wire.sock" 2>"$T/receive.err"
+	start sender "$VFMIG" send "${SEND[@]}" "$URI_a" "${1:-unix:$T/wire.sock}" 2>"$T/send.err"
 	wait_until test ! -e "$T/wire.sock"
 }
 

@@ -91,7 +91,7 @@ load common
 	complete_line vfmig save --com
 	[[ ${COMPREPLY[*]} == "--compress" ]]
 	complete_line vfmig send --memory
-	[[ ${COMPREPLY[*]} == "--memory=" ]]
+	[[ ${COMPREPLY[*]} == "--memory-limit= --memory=" ]]
 	: >"$T/afile"
 	complete_line vfmig verify "$T/af"
 	[[ ${COMPREPLY[*]} == "$T/afile" ]]

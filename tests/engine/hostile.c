@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "engine/hello.h"
 #include "random.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -162,6 +163,7 @@ static int talk_to(struct rig *r, struct talk *t, const char *script, struct rig
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	rig_hello(fds[0], true);
 	assert_int_equal(vfm_stream_writer_new(&t->w, fds[0], NULL, NULL), 0);
 	*half = (struct rig_half){ .err.msg = "" };
 	for (const char *p = script; *p; p++)
@@ -457,8 +459,11 @@ static void *answer(void *arg)
 {
 	struct fake *f = arg;
 	struct vfm_stream_reader *r;
+	uint8_t hello[VFM_HELLO_SIZE];
 	struct talk t = { 0 };
 
+	rig_hello(f->fd, false);
+	assert_int_equal(recv(f->fd, hello, sizeof(hello), MSG_WAITALL), sizeof(hello));
 	assert_int_equal(vfm_stream_writer_new(&t.w, f->fd, NULL, NULL), 0);
 	assert_int_equal(vfm_stream_reader_new(&r, f->fd, NULL, NULL), 0);
 	say_all(&t, f->a->before);

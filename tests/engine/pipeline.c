@@ -263,6 +263,7 @@ static int send_to_nobody(struct move *m)
 	struct vfm_stream_writer *w;
 	int ret;
 
+	rig_hello(m->fds[1], false);
 	assert_int_equal(vfm_stream_writer_new(&w, m->fds[1], NULL, NULL), 0);
 	assert_int_equal(vfm_stream_write(w, VFM_STREAM_READY, 0, 0, NULL, 0, NULL), 0);
 	ret = move_send(m);
@@ -365,6 +366,7 @@ static void say_and_abort(int fd, const struct vfm_identity *id)
 	static const uint8_t no_memory[8], code[4], data[4096];
 	struct vfm_stream_writer *w;
 
+	rig_hello(fd, true);
 	assert_int_equal(vfm_stream_writer_new(&w, fd, NULL, NULL), 0);
 	assert_int_equal(vfm_stream_write_identity(w, 0, id, NULL), 0);
 	assert_int_equal(vfm_stream_write(w, VFM_STREAM_MEMORY_MAP, 0, 0, no_memory, 8, NULL), 0);

@@ -304,6 +304,7 @@ static void stuck_peer(struct rig *r, struct vfm_migrate_opts *opts, int expect)
 	int fds[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	rig_hello(fds[1], false);
 	assert_int_equal(vfm_stream_writer_new(&w, fds[1], NULL, NULL), 0);
 	assert_int_equal(vfm_stream_write(w, VFM_STREAM_READY, 0, 0, NULL, 0, NULL), 0);
 	assert_int_equal(vfm_migrate_send(&r->ws->dev, r->src_mem, fds[0], opts, &r->report,

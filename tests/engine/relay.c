@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "engine/hello.h"
 #include "stream/format.h"
 
 #define ROOM (VFM_STREAM_HEAD_SIZE + (1u << 20))
@@ -21,8 +22,8 @@ struct flow {
 	int from, to;
 	bool reverse;
 	size_t have, need;
-	bool in_header; /* of the stream, or of a record */
-	bool started;
+	bool greeted; /* the hello is through */
+	bool started; /* and the header of the stream */
 	unsigned int record;
 	uint8_t buf[ROOM];
 };
@@ -55,7 +56,8 @@ static bool deliver(struct relay *relay, struct flow *f)
 	}
 	if (f->started)
 		f->record++;
-	f->started = true;
+	f->started = f->greeted;
+	f->greeted = true;
 	return pass(f, f->need);
 }
 
@@ -79,7 +81,7 @@ static bool take(struct relay *relay, struct flow *f)
 	if (!deliver(relay, f))
 		return false;
 	f->have = 0;
-	f->need = VFM_STREAM_HEAD_SIZE;
+	f->need = f->started ? VFM_STREAM_HEAD_SIZE : VFM_STREAM_HEADER_SIZE;
 	return true;
 }
 
@@ -92,7 +94,6 @@ static void end_flow(struct pollfd *fd, const struct flow *f)
 
 static void *run(void *arg)
 {
-	static const size_t header = VFM_STREAM_HEADER_SIZE;
 	struct relay *relay = arg;
 	struct flow *flows = calloc(2, sizeof(*flows));
 	struct pollfd fds[2];
@@ -101,7 +102,7 @@ static void *run(void *arg)
 		flows[i].from = relay->inner[i];
 		flows[i].to = relay->inner[!i];
 		flows[i].reverse = i;
-		flows[i].need = header;
+		flows[i].need = VFM_HELLO_SIZE;
 		fds[i] = (struct pollfd){ .fd = flows[i].from, .events = POLLIN };
 	}
 	while (fds[0].fd >= 0 || fds[1].fd >= 0) {

@@ -24,7 +24,7 @@ enum relay_fault {
  * struct relay
  * @fds: for the source, and for the destination; the test's to close
  * @reverse: the fault is in the stream from the destination
- * @record: in which record, from 0; the header of the stream is none
+ * @record: in which record, from 0; hello and the header of the stream are none
  * @bytes: of the record that pass, or which byte is flipped; cut off to its size
  * @hit: there was such a record
  * @type: which it was

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/util.h"
+#include "engine/hello.h"
 
 static struct vfm_device *open_sim(const char *params)
 {
@@ -163,6 +164,18 @@ void rig_check_back(struct rig *r)
 	assert_false(rig_owns(r->dst));
 	assert_int_equal(r->ws->logs, 0);
 	check_whole(r, r->src, r->src_mem);
+}
+
+void rig_hello(int fd, bool source)
+{
+	const struct vfm_hello hello = { .version = VFM_HELLO_VERSION,
+					 .compat_version = VFM_HELLO_VERSION,
+					 .role = source ? VFM_HELLO_SOURCE
+							: VFM_HELLO_DESTINATION };
+	uint8_t wire[VFM_HELLO_SIZE];
+
+	vfm_hello_to_wire(&hello, wire);
+	assert_int_equal(send(fd, wire, sizeof(wire), MSG_NOSIGNAL), sizeof(wire));
 }
 
 static void *receive(void *arg)

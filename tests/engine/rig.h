@@ -59,6 +59,9 @@ int rig_check(struct rig *r, struct vfm_device *dev, struct vfm_memory *mem, str
 void rig_check_moved(struct rig *r);
 void rig_check_back(struct rig *r);
 
+/** rig_hello() - what one side of a connection without TLS says first. */
+void rig_hello(int fd, bool source);
+
 /** struct rig_half - a destination with a thread of its own */
 struct rig_half {
 	struct vfm_device *dev;

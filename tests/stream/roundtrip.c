@@ -335,6 +335,13 @@ static void longer_options(void **state)
 	vfm_stream_writer_free(w);
 	o.later = 1;
 	assert_int_equal(vfm_stream_writer_new(&w, fd, &o.opts, NULL), -EINVAL);
+	/* And of an earlier one, which knew less: what it does not have is not looked at. */
+	o.opts.size = offsetof(struct vfm_stream_opts, io);
+	o.opts.io = (const struct vfm_io *)(uintptr_t)8;
+	assert_int_equal(vfm_stream_writer_new(&w, fd, &o.opts, NULL), 0);
+	vfm_stream_writer_free(w);
+	o.opts.size--;
+	assert_int_equal(vfm_stream_writer_new(&w, fd, &o.opts, NULL), -EINVAL);
 	close(fd);
 }
 
