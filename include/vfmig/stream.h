@@ -158,8 +158,8 @@ uint64_t vfm_stream_written(const struct vfm_stream_writer *w);
 /**
  * vfm_stream_compressed() - bytes of payload that were compressed, and what they became
  *
- * Records that do not shrink, and on a socket those that would take longer compressed, are not;
- * now and then one is tried again.
+ * Records that do not shrink are not. On a socket, and through @io of the options, none are for
+ * a while when that does not shorten the time until they are out.
  */
 uint64_t vfm_stream_compressed(const struct vfm_stream_writer *w, uint64_t *to);
 

@@ -347,6 +347,8 @@ ssize_t vfm_tls_read(struct vfm_tls_session *s, void *buf, size_t len, short *ev
 	n = SSL_read(s->ssl, buf, (int)VFM_MIN(len, INT_MAX));
 	if (n <= 0)
 		n = outcome(s, (int)n, empty, events, err);
+	if (n == -EAGAIN && *events == POLLOUT)
+		n = vfm_fail(err, -EPROTO, "the %s wants new keys without end", s->who);
 	pthread_mutex_unlock(&s->lock);
 	return n;
 }
@@ -504,6 +506,8 @@ static void harden(SSL_CTX *ctx)
 	SSL_CTX_set_options(ctx,
 			    SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* a flood of records that are no data must not keep us in one call */
+	SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_default_passwd_cb(ctx, no_password);
 }

@@ -2,14 +2,14 @@
 // Copyright (c) vfmig authors
 
 /*
- * A record pays if it shrinks by a sixteenth and, where time counts, if what it
- * took to compress it is less than what it takes to write the bytes that are saved.
+ * A record pays if it shrinks by a sixteenth, and if what it took to compress it is
+ * less than what it takes to write the bytes that are saved.
  * After a few that do not, the next ones are left alone, twice as many with each further one:
  * so data that does not shrink costs one try in 64 records, and data that does
  * again is found before 64 MiB have passed.
  *
- * What surprises: a file is written into memory, so for its owner time would never
- * speak for compression; there the size alone counts. And a record that
+ * What surprises: none of this is for files. A file is written into memory, so that time would
+ * never speak for compression, and who compresses one wants it small. And a record that
  * was compressed already is sent so if that is smaller at all: its price is paid.
  */
 
@@ -30,7 +30,7 @@
 
 bool vfm_adapt_try(struct vfm_adapt *a)
 {
-	if (!a->skip)
+	if (!a->skip || !a->wire)
 		return true;
 	a->skip--;
 	return false;
@@ -40,7 +40,7 @@ static bool pays(const struct vfm_adapt *a, uint32_t plain, uint32_t stored, uin
 {
 	if (plain - stored < plain / GAIN_PART)
 		return false;
-	return !a->timed || a->write_ns <= 0 || (double)ns < (plain - stored) * a->write_ns;
+	return a->write_ns <= 0 || (double)ns < (plain - stored) * a->write_ns;
 }
 
 bool vfm_adapt_compressed(struct vfm_adapt *a, uint32_t plain, uint32_t stored, uint64_t ns)

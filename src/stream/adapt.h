@@ -13,14 +13,14 @@
 #include <stdint.h>
 
 /**
- * struct vfm_adapt - zero it, set @timed, let vfm_adapt_compressed() and so on do the rest
- * @timed: time counts, not size alone: what it costs to compress against what it takes to write
+ * struct vfm_adapt - zero it, set @wire, let vfm_adapt_compressed() and so on do the rest
+ * @wire: somebody waits for it; else every record is tried
  * @write_ns: what a byte takes to be written, lately; 0: not known
  * @failed: tries in a row that did not pay
  * @skip: records to be left alone before the next try
  */
 struct vfm_adapt {
-	bool timed;
+	bool wire;
 	double write_ns;
 	unsigned int failed;
 	unsigned int skip;

@@ -93,7 +93,7 @@ static int set_up(struct vfm_stream_writer *w, int fd, const struct vfm_stream_o
 
 	if (ret)
 		return ret;
-	w->adapt.timed = o.io || (!fstat(fd, &st) && S_ISSOCK(st.st_mode));
+	w->adapt.wire = o.io || (!fstat(fd, &st) && S_ISSOCK(st.st_mode));
 	w->fd = fd;
 	if (o.io)
 		w->io = *o.io;

@@ -78,6 +78,15 @@ receive() {
 	jq -e '.memory_bytes >= 1114112' "$T/json"
 }
 
+@test "what was compressed is told" {
+	head -c 2M /dev/zero | tr '\0' a >"$T/from"
+	"$VFMIG" migrate --json --compress --memory "2M=$T/from" $DEVICE $DEVICE >"$T/json"
+	jq -e '.compressed_bytes >= 2097152 and .compressed_to > 0 and .compressed_to < 100000 and
+		.wire_bytes < .state_bytes + .memory_bytes' "$T/json"
+	"$VFMIG" migrate --json --memory "2M=$T/from" $DEVICE $DEVICE >"$T/json"
+	jq -e '.compressed_bytes == 0 and .compressed_to == 0' "$T/json"
+}
+
 @test "memory that does not fit is refused, and the source runs on" {
 	two_devices
 	status=0

@@ -487,6 +487,36 @@ static void old_versions_and_no_certificate(void **state)
 	}
 }
 
+/* Each of them makes us answer, and answers leave with our own data only. */
+static void keys_without_end(void **state)
+{
+	unsigned int asked = 0;
+	ssize_t n = -EAGAIN;
+	struct pair p;
+	uint8_t buf[16];
+	SSL_CTX *ctx;
+	SSL *ssl;
+
+	(void)state;
+	pair_open(&p, "good", NULL, "good", NULL);
+	ssl = foreign_client(p.client.fd, TLS1_3_VERSION, true, &ctx);
+	for (int k = 0; k < 10; k++) {
+		SSL_connect(ssl);
+		step(&p.server);
+	}
+	assert_int_equal(p.server.ret, 0);
+	while (n == -EAGAIN && asked++ < 100000) {
+		if (SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED))
+			SSL_do_handshake(ssl);
+		n = get(&p.server, buf, sizeof(buf));
+	}
+	assert_int_equal(n, -EPROTO);
+	assert_non_null(strstr(p.server.err.msg, "the source wants new keys without end"));
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+	pair_close(&p);
+}
+
 static void plain_text_is_no_tls(void **state)
 {
 	struct pair p;
@@ -568,6 +598,7 @@ int main(void)
 		cmocka_unit_test(what_was_given_up_stays_so),
 		cmocka_unit_test(every_bit_is_protected),
 		cmocka_unit_test(old_versions_and_no_certificate),
+		cmocka_unit_test(keys_without_end),
 		cmocka_unit_test(plain_text_is_no_tls),
 		cmocka_unit_test(both_ways_at_once),
 	};
