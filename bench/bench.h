@@ -23,6 +23,7 @@
 enum bench_unit {
 	BENCH_SECONDS, /* of one operation; the ratio should be small */
 	BENCH_RATE,    /* bytes a second; the ratio should be large */
+	BENCH_BYTES,   /* that are needed; the ratio should be small */
 };
 
 /**
@@ -102,7 +103,12 @@ struct vfm_device *bench_serve(const struct bench_served *what, pid_t *child);
 
 /** bench_serve_socket() - the same, without a client. */
 int bench_serve_socket(const struct bench_served *what, pid_t *child);
-int bench_null_device(struct vfm_device **out, struct vfm_err *err);
+
+/** bench_null_device() - one that costs nothing, with so much state. */
+int bench_null_device(struct vfm_device **out, uint64_t bytes, struct vfm_err *err);
+
+/** bench_peak() - the most that was resident since the last call, in bytes. */
+uint64_t bench_peak(void);
 
 /** bench_dirty_driver - writing to its region makes all that is logged dirty. */
 extern const struct vfm_driver bench_dirty_driver;

@@ -28,13 +28,15 @@ static int compare(const void *a, const void *b)
 
 static double best_of(const struct series *s, enum bench_unit unit)
 {
-	return s->values[unit == BENCH_SECONDS ? 0 : s->count - 1];
+	return s->values[unit == BENCH_RATE ? s->count - 1 : 0];
 }
 
 static void format_value(char *buf, size_t len, enum bench_unit unit, double value)
 {
 	if (unit == BENCH_RATE)
 		snprintf(buf, len, "%.2f GiB/s", value / (1 << 30));
+	else if (unit == BENCH_BYTES)
+		snprintf(buf, len, "%.1f MiB", value / (1 << 20));
 	else if (value < 1e-3)
 		snprintf(buf, len, "%.1f us", value * 1e6);
 	else
@@ -55,9 +57,9 @@ static void print_row(const struct bench_row *row, struct series *limit, struct 
 			     both[i]->values[both[i]->count / 2]);
 	}
 	ratio = best_of(ours, row->unit) / best_of(limit, row->unit);
-	reached = row->unit == BENCH_SECONDS ? ratio <= row->aim : ratio >= row->aim;
+	reached = row->unit == BENCH_RATE ? ratio >= row->aim : ratio <= row->aim;
 	printf("%-34s %5.2fx  aim %s %.2fx %s  %11s (%s) against %11s (%s) %s\n", row->name, ratio,
-	       row->unit == BENCH_SECONDS ? "<=" : ">=", row->aim, reached ? "yes" : "NO ", best[0],
+	       row->unit == BENCH_RATE ? ">=" : "<=", row->aim, reached ? "yes" : "NO ", best[0],
 	       median[0], best[1], median[1], row->against);
 	fflush(stdout);
 }

@@ -12,8 +12,73 @@
 #include "base/io.h"
 #include "base/util.h"
 
-#define STATE "256M"
-#define URI "sim:dma,features=1,state=" STATE ",dirty=0,bar=64K"
+#define STATE_BYTES (UINT64_C(256) << 20)
+#define LARGE_BYTES (UINT64_C(4) << 30)
+#define URI "sim:dma,features=1,state=256M,dirty=0,bar=64K"
+
+/* What is moved: a device by name, or one that costs nothing; and how it is protected. */
+struct moved {
+	const char *uri;
+	uint64_t bytes;
+	const struct vfm_tls *tls;
+};
+
+static void open_device(struct vfm_device **dev, const struct moved *moved)
+{
+	struct vfm_err err;
+
+	if (moved->uri)
+		bench_ok(vfm_open(dev, moved->uri, &err), &err);
+	else
+		bench_ok(bench_null_device(dev, moved->bytes, &err), &err);
+}
+
+/* Ends with what was resident here at most. */
+static void send_half(int socket, void *user)
+{
+	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+	struct vfm_migration_report report;
+	struct vfm_device *dev;
+	struct vfm_err err;
+	const struct moved *moved = user;
+	uint64_t peak;
+
+	opts.tls = moved->tls;
+	opts.max_downtime_ms = 0;
+	open_device(&dev, moved);
+	bench_peak();
+	/* Ready: what it takes to make the device is not measured. */
+	bench_ok(vfm_write_full(socket, "", 1, NULL), NULL);
+	bench_ok(vfm_migrate_send(dev, NULL, socket, &opts, &report, &err), &err);
+	peak = bench_peak();
+	bench_ok(vfm_write_full(socket, &peak, sizeof(peak), NULL), NULL);
+	vfm_device_close(dev);
+}
+
+/* Both halves: what the destination reports, and what was resident in either at most. */
+static void move(const struct moved *moved, struct vfm_migration_report *report, uint64_t *peak)
+{
+	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+	struct moved copy = *moved;
+	struct vfm_device *dev;
+	struct vfm_err err;
+	int socket;
+	pid_t child = bench_child(&socket, true, send_half, &copy);
+	uint64_t theirs;
+	char ready;
+
+	opts.tls = moved->tls;
+	/* Made after the fork: what is shared with the child would be copied while it loads. */
+	open_device(&dev, moved);
+	bench_ok((int)vfm_read_full(socket, &ready, 1, NULL), NULL);
+	bench_peak();
+	bench_ok(vfm_migrate_receive(dev, NULL, socket, &opts, report, &err), &err);
+	*peak = bench_peak();
+	bench_ok((int)vfm_read_full(socket, &theirs, sizeof(theirs), NULL), NULL);
+	*peak = VFM_MAX(*peak, theirs);
+	bench_reap(child, socket);
+	vfm_device_close(dev);
+}
 
 static double bare_tcp(void *user)
 {
@@ -21,25 +86,73 @@ static double bare_tcp(void *user)
 	return bench_stream(true, BENCH_MIGRATE_BYTES);
 }
 
-static void send_half(int socket, void *user)
+/* The phase that carries all of it: from the first arc of the stop to LOADED. */
+static double migrate(void *user)
 {
-	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
 	struct vfm_migration_report report;
-	struct vfm_device *dev;
-	struct vfm_err err;
+	uint64_t peak, us;
 
-	opts.tls = user;
-	opts.max_downtime_ms = 0;
-	bench_ok(vfm_open(&dev, URI, &err), &err);
-	/* Ready: what it takes to make the device is not measured. */
-	bench_ok(vfm_write_full(socket, "", 1, NULL), NULL);
-	bench_ok(vfm_migrate_send(dev, NULL, socket, &opts, &report, &err), &err);
-	vfm_device_close(dev);
+	move(user, &report, &peak);
+	us = report.phases[VFM_PHASE_STOP_COPY].us + report.phases[VFM_PHASE_LOAD].us;
+	return (double)report.state_bytes * 1e6 / (double)us;
 }
 
-static void *nothing(void)
+/* A device that is slower than the wire, without the wire: what is to be had at most. */
+static double read_alone(void *user)
 {
-	return NULL;
+	struct vfm_device *dev;
+	struct vfm_err err;
+	void *buf = malloc(BENCH_MESSAGE);
+	uint64_t bytes = 0;
+	double begin;
+	ssize_t n;
+
+	open_device(&dev, user);
+	bench_ok(vfm_device_set_state(dev, VFM_STATE_STOP_COPY, &err), &err);
+	begin = bench_seconds();
+	while ((n = vfm_device_read_data(dev, buf, BENCH_MESSAGE, &err)) > 0)
+		bytes += (uint64_t)n;
+	bench_ok((int)n, &err);
+	begin = (double)bytes / (bench_seconds() - begin);
+	vfm_device_close(dev);
+	free(buf);
+	return begin;
+}
+
+static double default_limit(void *user)
+{
+	(void)user;
+	return (double)VFM_MIGRATE_OPTS().memory_limit;
+}
+
+static double migrate_memory(void *user)
+{
+	struct vfm_migration_report report;
+	uint64_t peak;
+
+	move(user, &report, &peak);
+	return (double)peak;
+}
+
+static void *sim(void)
+{
+	static struct moved moved = { .uri = URI };
+
+	return &moved;
+}
+
+static void *slow_sim(void)
+{
+	static struct moved moved = { .uri = URI ",save-rate=1G,load-rate=1G" };
+
+	return &moved;
+}
+
+static void *large(void)
+{
+	static struct moved moved = { .bytes = LARGE_BYTES };
+
+	return &moved;
 }
 
 static void forget(void *user)
@@ -47,37 +160,20 @@ static void forget(void *user)
 	(void)user;
 }
 
-/* The phase that carries all of it: from the first arc of the stop to LOADED. */
+/* For rows about TLS: with it, or without. */
 double bench_migrate(const struct vfm_tls *tls)
 {
-	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
-	struct vfm_migration_report report;
-	struct vfm_device *dev;
-	struct vfm_err err;
-	int socket;
-	pid_t child = bench_child(&socket, true, send_half, (void *)(uintptr_t)tls);
-	uint64_t us;
-	char ready;
+	struct moved moved = { .uri = URI, .tls = tls };
 
-	opts.tls = tls;
-	/* Made after the fork: what is shared with the child would be copied while it loads. */
-	bench_ok(vfm_open(&dev, URI, &err), &err);
-	bench_ok((int)vfm_read_full(socket, &ready, 1, NULL), NULL);
-	bench_ok(vfm_migrate_receive(dev, NULL, socket, &opts, &report, &err), &err);
-	bench_reap(child, socket);
-	vfm_device_close(dev);
-	us = report.phases[VFM_PHASE_STOP_COPY].us + report.phases[VFM_PHASE_LOAD].us;
-	return (double)report.state_bytes * 1e6 / (double)us;
-}
-
-static double migrate(void *user)
-{
-	(void)user;
-	return bench_migrate(NULL);
+	return migrate(&moved);
 }
 
 const struct bench_row bench_migrate_rows[] = {
-	{ "migrate over TCP, one channel", "bare TCP stream, loopback", BENCH_RATE, 0.9, nothing,
+	{ "migrate over TCP, one channel", "bare TCP stream, loopback", BENCH_RATE, 0.9, sim,
 	  bare_tcp, migrate, forget },
+	{ "migrate, slow devices", "reading one of them alone", BENCH_RATE, 0.9, slow_sim,
+	  read_alone, migrate, forget },
+	{ "migrate 4 GiB, resident memory", "the default limit", BENCH_BYTES, 1.0, large,
+	  default_limit, migrate_memory, forget },
 };
 const size_t bench_nr_migrate_rows = VFM_ARRAY_SIZE(bench_migrate_rows);

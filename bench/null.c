@@ -2,8 +2,9 @@
 // Copyright (c) vfmig authors
 
 /*
- * A device that costs nothing: what it gives out is whatever the buffer holds, and
- * what it is given it forgets. So a row over it measures the way to a device alone.
+ * A device that costs nothing: what it gives out is whatever the buffer holds, but for
+ * a byte in each page, so that the page is there; and what it is given it forgets. So a
+ * row over it measures the way to a device alone.
  */
 
 #include "bench.h"
@@ -14,10 +15,13 @@
 #include "base/util.h"
 #include "device/device.h"
 
+#define PAGE 4096
+
 struct null_device {
 	struct vfm_device dev;
 	enum vfm_state state;
-	uint64_t left; /* of the data session */
+	uint64_t bytes; /* of state */
+	uint64_t left;	/* of the data session */
 };
 
 static void null_close(struct vfm_device *dev)
@@ -54,7 +58,7 @@ static int null_set_state(struct vfm_device *dev, enum vfm_state state, struct v
 
 	(void)err;
 	d->state = state;
-	d->left = BENCH_STATE_BYTES;
+	d->left = d->bytes;
 	return 0;
 }
 
@@ -63,8 +67,9 @@ static ssize_t null_read_data(struct vfm_device *dev, void *buf, size_t len, str
 	struct null_device *d = (struct null_device *)dev;
 	size_t n = VFM_MIN(len, d->left);
 
-	(void)buf;
 	(void)err;
+	for (size_t i = 0; i < n; i += PAGE)
+		((char *)buf)[i] = 1;
 	d->left -= n;
 	return (ssize_t)n;
 }
@@ -89,7 +94,7 @@ static const struct vfm_device_ops null_ops = {
 	.writes_once = true, /* it looks at none */
 };
 
-int bench_null_device(struct vfm_device **out, struct vfm_err *err)
+int bench_null_device(struct vfm_device **out, uint64_t bytes, struct vfm_err *err)
 {
 	struct null_device *d = calloc(1, sizeof(*d));
 	int ret;
@@ -102,6 +107,7 @@ int bench_null_device(struct vfm_device **out, struct vfm_err *err)
 		return ret;
 	}
 	d->state = VFM_STATE_RUNNING;
+	d->bytes = bytes;
 	*out = &d->dev;
 	return 0;
 }
