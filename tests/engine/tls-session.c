@@ -523,8 +523,6 @@ static void keys_without_end(void **state)
 	pair_close(&p);
 }
 
-/* ---- two threads ------------------------------------------------------------------ */
-
 #define DUPLEX (8 * MIB)
 
 struct mover {
