@@ -155,11 +155,13 @@ int vfm_load(struct vfm_device *dev, int fd, const struct vfm_migrate_opts *opts
  *
  * Success: the destination runs and @dev is in STOP. A device that was found in
  * STOP stays in STOP at the destination, and has no downtime. -EDQUOT: refused
- * because of a limit. Until COMMIT every failure puts @dev back into the state in
- * which it was found; one that is in ERROR stays there, for the caller to reset.
- * What other threads write into @mem meanwhile is not logged and may be lost.
- * After a failure the connection is shut down for writing. When @report->committed is set and the
- * call failed, the destination may be running: @dev is left in STOP and must not be run by guess.
+ * because of a limit. -EOPNOTSUPP: one side wants TLS and the other does not, or speaks a later
+ * protocol; -EKEYREJECTED: one side does not take the certificate of the other. Until COMMIT every
+ * failure puts @dev back into the state in which it was found; one that is in ERROR stays there,
+ * for the caller to reset. What other threads write into @mem meanwhile is not logged and may be
+ * lost. After a failure the connection is shut down for writing. When @report->committed is set and
+ * the call failed, the destination may be running: @dev is left in STOP and must not be run by
+ * guess.
  */
 int vfm_migrate_send(struct vfm_device *dev, struct vfm_memory *mem, int fd,
 		     const struct vfm_migrate_opts *opts, struct vfm_migration_report *report,
@@ -173,7 +175,8 @@ int vfm_migrate_send(struct vfm_device *dev, struct vfm_memory *mem, int fd,
  *
  * Success: @dev runs, or is in STOP if the source was. On failure it has been reset,
  * unless @report->committed or nothing had been done to it, and ranges that were
- * added are gone again.
+ * added are gone again. While @report->connected is not set, it was no source that was there, and
+ * the next connection may be one.
  */
 int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, int fd,
 			const struct vfm_migrate_opts *opts, struct vfm_migration_report *report,

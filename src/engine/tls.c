@@ -54,8 +54,8 @@
 /* AES-GCM and ChaCha20 bear more than this with one key. */
 #define REKEY_BYTES (UINT64_C(1) << 36)
 
-/* Alerts from 42 to 49, and 116, are about certificates. */
-#define ALERT_REASON 1000 /* what OpenSSL adds to the number of an alert that came */
+/* What OpenSSL adds to the number of an alert that came. */
+#define ALERT_REASON 1000
 
 struct vfm_tls {
 	SSL_CTX *ctx;
