@@ -4,8 +4,9 @@
 /*
  * What the files of this folder share. A migration, a save and a load are each
  * a row of stages that work on one struct vfm_engine: a device, a descriptor
- * and, on the wire, a peer. engine.c runs the rows, wire.c waits; send.c,
- * receive.c, save.c and load.c are the stages.
+ * and, on the wire, a peer. engine.c runs the rows, wire.c waits, pipe.c lets the
+ * device and the stream work at the same time; send.c, receive.c, save.c and load.c
+ * are the stages.
  *
  * On the wire there are two streams over one socket: forward, from the source
  * (IDENTITY, MEMORY_MAP, data, END, COMMIT, ABORT), and reverse, from the
