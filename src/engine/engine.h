@@ -74,7 +74,7 @@ struct vfm_rate {
  * struct vfm_engine - one end of a migration, a save or a load
  * @peer: who is at the other end of @fd, "source" or "destination"; NULL: a file
  * @pipe: while data flows, the thread that has @out (of a source) or @in (of a destination):
- *	see pipe.h
+ *	see pipe.h; @spent: the same when it has ended, to be freed at leisure
  * @err: the first cause of a failure
  * @cause: why a wait ended, when the stream's call that waited can only tell that it did
  * @listen: the peer may only complain while we send, so look for that
@@ -101,7 +101,7 @@ struct vfm_engine {
 
 	struct vfm_stream_writer *out;
 	struct vfm_stream_reader *in;
-	struct vfm_pipe *pipe;
+	struct vfm_pipe *pipe, *spent;
 	struct vfm_err err;
 	struct vfm_err cause;
 	bool listen;

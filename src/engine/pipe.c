@@ -46,7 +46,7 @@
  * @mine: the caller's buffer: to be filled (source), or taken last (destination)
  * @silent: the helper has waited too long; the stream's call can only tell that it failed
  * @ret, @err: what ended the helper
- * @lock: of @written
+ * @lock: of @written, and of @busy_ns: how long the helper has been at it
  */
 struct vfm_pipe {
 	struct vfm_queue *queue;
@@ -58,6 +58,7 @@ struct vfm_pipe {
 	struct vfm_err err;
 	pthread_mutex_t lock;
 	uint64_t written;
+	uint64_t busy_ns;
 };
 
 /* ---- the helper ----------------------------------------------------------- */
@@ -84,10 +85,12 @@ static int write_out(struct vfm_engine *e, const struct vfm_buffer *buffer)
 {
 	const struct vfm_stream_record *r = &buffer->record;
 	struct vfm_pipe *p = e->pipe;
+	uint64_t start = vfm_now_ns();
 	int ret = vfm_stream_write(e->out, r->type, r->flags, 0, r->data, r->size, &p->err);
 
 	pthread_mutex_lock(&p->lock);
 	p->written = vfm_stream_written(e->out);
+	p->busy_ns += vfm_now_ns() - start;
 	pthread_mutex_unlock(&p->lock);
 	return ret;
 }
@@ -246,11 +249,19 @@ void vfm_pipe_stop(struct vfm_engine *e, unsigned int finish_ms)
 	eventfd_write(p->stop_fd, 1); /* cannot fail: it was 0 */
 	pthread_join(p->thread, NULL);
 	e->pipe = NULL;
+	e->spent = p;
 	if (e->sink)
 		vfm_stream_lend(e->in, NULL);
 	else if (p->ret)
 		e->torn = true;
-	free_pipe(p);
+}
+
+void vfm_pipe_free(struct vfm_engine *e)
+{
+	vfm_pipe_stop(e, 0);
+	if (e->spent)
+		free_pipe(e->spent);
+	e->spent = NULL;
 }
 
 /* ---- the caller's thread --------------------------------------------------- */
@@ -328,15 +339,25 @@ int vfm_pipe_flush(struct vfm_engine *e)
 	return 0;
 }
 
-uint64_t vfm_pipe_written(struct vfm_engine *e)
+/* What the helper counts, as it is now. */
+static uint64_t look(struct vfm_pipe *p, const uint64_t *count)
 {
-	struct vfm_pipe *p = e->pipe;
-	uint64_t written;
+	uint64_t now;
 
 	pthread_mutex_lock(&p->lock);
-	written = p->written;
+	now = *count;
 	pthread_mutex_unlock(&p->lock);
-	return written;
+	return now;
+}
+
+uint64_t vfm_pipe_written(struct vfm_engine *e)
+{
+	return look(e->pipe, &e->pipe->written);
+}
+
+uint64_t vfm_pipe_busy_ns(struct vfm_engine *e)
+{
+	return look(e->pipe, &e->pipe->busy_ns);
 }
 
 int vfm_pipe_read(struct vfm_engine *e, struct vfm_stream_record *record)
