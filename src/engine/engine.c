@@ -195,7 +195,7 @@ int vfm_engine_disarm(struct vfm_engine *e, struct vfm_err *err)
 int vfm_engine_finish(struct vfm_engine *e, int ret, struct vfm_migration_report *report,
 		      struct vfm_err *err)
 {
-	vfm_pipe_stop(e, 0);
+	vfm_pipe_free(e);
 	if (!ret)
 		vfm_engine_enter(e, VFM_PHASE_DONE);
 	update_times(e);

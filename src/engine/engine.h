@@ -4,8 +4,9 @@
 /*
  * What the files of this folder share. A migration, a save and a load are each
  * a row of stages that work on one struct vfm_engine: a device, a descriptor
- * and, on the wire, a peer. engine.c runs the rows, wire.c waits; send.c,
- * receive.c, save.c and load.c are the stages, and connect.c is what comes before them.
+ * and, on the wire, a peer. engine.c runs the rows, wire.c waits, pipe.c lets the
+ * device and the stream work at the same time; send.c, receive.c, save.c and load.c
+ * are the stages, and connect.c is what comes before them.
  *
  * On the wire there are two streams over one socket: forward, from the source
  * (IDENTITY, MEMORY_MAP, data, END, COMMIT, ABORT), and reverse, from the
@@ -76,7 +77,7 @@ struct vfm_rate {
  * struct vfm_engine - one end of a migration, a save or a load
  * @peer: who is at the other end of @fd, "source" or "destination"; NULL: a file
  * @pipe: while data flows, the thread that has @out (of a source) or @in (of a destination):
- *	see pipe.h
+ *	see pipe.h; @spent: the same when it has ended, to be freed at leisure
  * @err: the first cause of a failure
  * @cause: why a wait ended, when the stream's call that waited can only tell that it did
  * @listen: the peer may only complain while we send, so look for that
@@ -106,7 +107,7 @@ struct vfm_engine {
 
 	struct vfm_stream_writer *out;
 	struct vfm_stream_reader *in;
-	struct vfm_pipe *pipe;
+	struct vfm_pipe *pipe, *spent;
 	struct vfm_err err;
 	struct vfm_err cause;
 	bool listen;

@@ -48,6 +48,7 @@
  * @ret, @err: what ended the helper
  * @lock: of what follows
  * @written, @compressed, @compressed_to: as the stream counts them
+ * @busy_ns: how long the helper has been at it, and has waited for the limit of the rate
  */
 struct vfm_pipe {
 	struct vfm_queue *queue;
@@ -59,6 +60,7 @@ struct vfm_pipe {
 	struct vfm_err err;
 	pthread_mutex_t lock;
 	uint64_t written, compressed, compressed_to;
+	uint64_t busy_ns;
 };
 
 /* ---- the helper ----------------------------------------------------------- */
@@ -101,24 +103,33 @@ static bool pace(struct vfm_engine *e)
 	return true;
 }
 
-static void count(struct vfm_engine *e)
+static void count(struct vfm_engine *e, uint64_t start)
 {
 	struct vfm_pipe *p = e->pipe;
 
 	pthread_mutex_lock(&p->lock);
 	p->written = vfm_stream_written(e->out);
 	p->compressed = vfm_stream_compressed(e->out, &p->compressed_to);
+	p->busy_ns += vfm_now_ns() - start;
 	pthread_mutex_unlock(&p->lock);
 }
 
+/* Not a failure, and nothing of the record has left, when the wait for its turn is ended. */
 static int write_out(struct vfm_engine *e, const struct vfm_stream_record *r)
 {
 	uint64_t before = vfm_stream_written(e->out);
-	int ret = vfm_stream_write(e->out, r->type, r->flags, 0, r->data, r->size, &e->pipe->err);
+	uint64_t start = vfm_now_ns();
+	int ret;
+
+	if (is_data(r) && !pace(e))
+		return -ECANCELED;
+	ret = vfm_stream_write(e->out, r->type, r->flags, 0, r->data, r->size, &e->pipe->err);
 
 	if (is_data(r))
 		vfm_bucket_take(&e->bucket, vfm_stream_written(e->out) - before);
-	count(e);
+	count(e, start);
+	if (ret)
+		fail_helper(e, ret);
 	return ret;
 }
 
@@ -130,12 +141,8 @@ static void *run_out(void *arg)
 	int ret = 0;
 
 	while (!ret && !vfm_queue_take(queue, &buffer)) {
-		if (is_data(&buffer->record) && !pace(e))
-			break;
 		ret = write_out(e, &buffer->record);
-		if (ret)
-			fail_helper(e, ret);
-		else
+		if (!ret)
 			vfm_queue_give(queue, buffer);
 	}
 	vfm_queue_cut(queue);
@@ -278,11 +285,19 @@ void vfm_pipe_stop(struct vfm_engine *e, unsigned int finish_ms)
 	eventfd_write(p->stop_fd, 1); /* cannot fail: it was 0 */
 	pthread_join(p->thread, NULL);
 	e->pipe = NULL;
+	e->spent = p;
 	if (e->sink)
 		vfm_stream_lend(e->in, NULL);
 	else if (p->ret)
 		e->torn = true;
-	free_pipe(p);
+}
+
+void vfm_pipe_free(struct vfm_engine *e)
+{
+	vfm_pipe_stop(e, 0);
+	if (e->spent)
+		free_pipe(e->spent);
+	e->spent = NULL;
 }
 
 /* ---- the caller's thread --------------------------------------------------- */
@@ -360,17 +375,27 @@ int vfm_pipe_flush(struct vfm_engine *e)
 	return 0;
 }
 
-uint64_t vfm_pipe_written(struct vfm_engine *e, uint64_t *compressed, uint64_t *to)
+/* What the helper counts, as it is now. */
+static uint64_t look(struct vfm_pipe *p, const uint64_t *count)
 {
-	struct vfm_pipe *p = e->pipe;
-	uint64_t written;
+	uint64_t now;
 
 	pthread_mutex_lock(&p->lock);
-	written = p->written;
-	*compressed = p->compressed;
-	*to = p->compressed_to;
+	now = *count;
 	pthread_mutex_unlock(&p->lock);
-	return written;
+	return now;
+}
+
+uint64_t vfm_pipe_written(struct vfm_engine *e, uint64_t *compressed, uint64_t *to)
+{
+	*compressed = look(e->pipe, &e->pipe->compressed);
+	*to = look(e->pipe, &e->pipe->compressed_to);
+	return look(e->pipe, &e->pipe->written);
+}
+
+uint64_t vfm_pipe_busy_ns(struct vfm_engine *e)
+{
+	return look(e->pipe, &e->pipe->busy_ns);
 }
 
 int vfm_pipe_read(struct vfm_engine *e, struct vfm_stream_record *record)

@@ -32,6 +32,10 @@ int vfm_pipe_start(struct vfm_engine *e) VFM_MUST_CHECK;
  */
 void vfm_pipe_stop(struct vfm_engine *e, unsigned int finish_ms);
 
+/** vfm_pipe_free() - stop it, and free the buffers: which takes a while, and the device may wait.
+ */
+void vfm_pipe_free(struct vfm_engine *e);
+
 /** vfm_pipe_wait() - the wait of the helper's stream: for nothing but that, and for the stop. */
 int vfm_pipe_wait(struct vfm_engine *e, int fd, short events) VFM_MUST_CHECK;
 
@@ -50,6 +54,10 @@ int vfm_pipe_flush(struct vfm_engine *e) VFM_MUST_CHECK;
 /** vfm_pipe_written() - bytes of the stream so far, and what vfm_stream_compressed() says of them.
  */
 uint64_t vfm_pipe_written(struct vfm_engine *e, uint64_t *compressed, uint64_t *to);
+
+/** vfm_pipe_busy_ns() - how long writing took so far, without what the helper waited for records.
+ */
+uint64_t vfm_pipe_busy_ns(struct vfm_engine *e);
 
 /* ---- the destination ------------------------------------------------------ */
 

@@ -199,13 +199,17 @@ static bool memory_round(const struct vfm_engine *e)
 }
 
 /*
- * All that a round moves, until it is out. That is what the rate is made of: what
- * each record took is only what it took to get into the queue.
+ * All that a round moves, until it is out. The time for the rate is what that took, as
+ * what each record took is only what it took to get into the queue. But a round that
+ * moves little takes mostly until threads are woken, which says nothing of a rate: so it
+ * is never more than reading and writing took, one after the other.
  */
 static int move_round(struct vfm_engine *e, const struct rest *rest, uint64_t *read)
 {
 	struct vfm_rate before = e->rate;
 	uint64_t start = vfm_now_ns();
+	uint64_t busy = vfm_pipe_busy_ns(e);
+	double worked, took;
 	int ret = 0;
 
 	if (memory_round(e))
@@ -214,9 +218,12 @@ static int move_round(struct vfm_engine *e, const struct rest *rest, uint64_t *r
 		ret = read_round(e, rest, read);
 	if (!ret)
 		ret = vfm_engine_flush(e);
-	if (e->rate.bytes > before.bytes)
-		e->rate.ns = before.ns + (double)(vfm_now_ns() - start);
-	return ret;
+	if (ret || e->rate.bytes <= before.bytes)
+		return ret;
+	took = (double)(vfm_now_ns() - start);
+	worked = e->rate.ns - before.ns + (double)(vfm_pipe_busy_ns(e) - busy);
+	e->rate.ns = before.ns + VFM_MIN(took, worked);
+	return 0;
 }
 
 static int run_round(struct vfm_engine *e, const struct rest *rest, uint64_t *read)

@@ -4,12 +4,13 @@
 /*
  * Records to and from the other end, and every wait of the engine.
  *
- * There is one place that waits, and while it does it serves the device (one
+ * There is one place where the caller's thread waits, and while it does it serves the device (one
  * that does DMA by messages stands still otherwise, and a source must go on
  * working), listens for cancellation, and measures silence. Both streams wait
  * through it, so neither a full socket nor a silent peer makes us deaf. A peer
  * that is always ready does not either: what a wait serves is served once for
- * every record, too.
+ * every record, too. While a pipeline runs, its helper waits for its own stream
+ * and for nothing else: see pipe.h.
  *
  * A source that sends hears of the destination's failure as a record on the
  * reverse stream, often before its own writes fail: it looks there between
