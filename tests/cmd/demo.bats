@@ -54,7 +54,7 @@ demo() {
 
 @test "a limit that cannot be kept is refused with 4" {
 	# so much changes in a round that no machine copies it in a millisecond
-	fails 4 "" demo --state 64M --memory 64M --dirty 2G --dma-rate 2G \
+	fails 4 "" demo --state 128M --memory 128M --dirty 200M --dma-rate 200M \
 		--max-downtime 1 --max-rounds 2
 	nothing_left
 }
