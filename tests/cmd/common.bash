@@ -16,8 +16,10 @@ setup() {
 }
 
 teardown() {
-	local pid bad=0
-	for pid in "${SERVERS[@]}"; do
+	local pid bad=0 n
+	# the last first: a bridge does not outlive the server that it is over
+	for ((n = ${#SERVERS[@]} - 1; n >= 0; n--)); do
+		pid=${SERVERS[n]}
 		mine "$pid" || continue
 		kill -TERM "$pid"
 		wait_until gone "$pid" || bad=1

@@ -53,7 +53,8 @@ demo() {
 }
 
 @test "a limit that cannot be kept is refused with 4" {
-	fails 4 "" demo --state 16M --memory 16M --dirty 100M --dma-rate 100M \
+	# so much changes in a round that no machine copies it in a millisecond
+	fails 4 "" demo --state 128M --memory 128M --dirty 200M --dma-rate 200M \
 		--max-downtime 1 --max-rounds 2
 	nothing_left
 }

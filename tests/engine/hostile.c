@@ -413,6 +413,7 @@ static const struct answer answers[] = {
 struct fake {
 	const struct answer *a;
 	int fd;
+	struct talk t;
 };
 
 static void say_all(struct talk *t, const char *words)
@@ -460,26 +461,22 @@ static void *answer(void *arg)
 	struct fake *f = arg;
 	struct vfm_stream_reader *r;
 	uint8_t hello[VFM_HELLO_SIZE];
-	struct talk t = { 0 };
 
-	rig_hello(f->fd, false);
 	assert_int_equal(recv(f->fd, hello, sizeof(hello), MSG_WAITALL), sizeof(hello));
-	assert_int_equal(vfm_stream_writer_new(&t.w, f->fd, NULL, NULL), 0);
 	assert_int_equal(vfm_stream_reader_new(&r, f->fd, NULL, NULL), 0);
-	say_all(&t, f->a->before);
 	if (f->a->after)
-		say_after(f, r, &t);
+		say_after(f, r, &f->t);
 	if (f->a->full) {
 		wait_until_full(f->fd);
 		if (f->a->deaf)
 			shutdown(f->fd, SHUT_RD);
-		say_all(&t, f->a->full);
+		say_all(&f->t, f->a->full);
 	} else if (!f->a->deaf) {
 		shutdown(f->fd, SHUT_WR);
 		/* The source ends its side when it has failed. */
 		read_until(r, UINT32_MAX);
 	}
-	vfm_stream_writer_free(t.w);
+	vfm_stream_writer_free(f->t.w);
 	vfm_stream_reader_free(r);
 	return NULL;
 }
@@ -502,6 +499,11 @@ static void answers_are_refused(void **state)
 			memset(vfm_memory_at(r.src_mem, 4096, 4 * MIB), 1, 4 * MIB);
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 		f.fd = fds[1];
+		/* All of it is there before the source looks: it must not be past the moment for
+		 * it. */
+		rig_hello(f.fd, false);
+		assert_int_equal(vfm_stream_writer_new(&f.t.w, f.fd, NULL, NULL), 0);
+		say_all(&f.t, a->before);
 		assert_int_equal(pthread_create(&thread, NULL, answer, &f), 0);
 		opts.timeout_ms = 5000;
 		ret = vfm_migrate_send(&r.ws->dev, r.src_mem, fds[0], &opts, &r.report, &r.err);
