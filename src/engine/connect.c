@@ -32,18 +32,15 @@
 static ssize_t secure_read(void *user, void *buf, size_t len, short *events)
 {
 	struct vfm_engine *e = user;
-	ssize_t n = vfm_tls_read(e->secure, buf, len, events, &e->cause);
 
-	if (n < 0 && vfm_tls_told(e->secure))
-		e->told = true;
-	return n;
+	return vfm_tls_read(e->secure, buf, len, events, vfm_engine_cause(e, true));
 }
 
 static ssize_t secure_write(void *user, const struct iovec *iov, int nr_iov, short *events)
 {
 	struct vfm_engine *e = user;
 
-	return vfm_tls_write(e->secure, iov, nr_iov, events, &e->cause);
+	return vfm_tls_write(e->secure, iov, nr_iov, events, vfm_engine_cause(e, false));
 }
 
 static struct vfm_wait engine_wait(struct vfm_engine *e)

@@ -198,6 +198,9 @@ int vfm_engine_idle(struct vfm_engine *e, unsigned int ms) VFM_MUST_CHECK;
 /** vfm_engine_await() - the same until @fd is readable. */
 int vfm_engine_await(struct vfm_engine *e, int fd) VFM_MUST_CHECK;
 
+/** vfm_engine_cause() - where whoever reads, or writes, says why: the helper's is its own. */
+struct vfm_err *vfm_engine_cause(struct vfm_engine *e, bool reading);
+
 /** vfm_engine_silence() - say that there was none of the other side for as long as is allowed. */
 void vfm_engine_silence(const struct vfm_engine *e, struct vfm_err *err);
 

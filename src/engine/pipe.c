@@ -44,7 +44,7 @@
  * struct vfm_pipe
  * @stop_fd: an eventfd that ends every wait of the helper
  * @mine: the caller's buffer: to be filled (source), or taken last (destination)
- * @silent: the helper has waited too long; the stream's call can only tell that it failed
+ * @cause: why a call of the helper's stream failed, when that can only tell that it did
  * @ret, @err: what ended the helper
  * @lock: of what follows
  * @written, @compressed, @compressed_to: as the stream counts them
@@ -55,7 +55,7 @@ struct vfm_pipe {
 	pthread_t thread;
 	int stop_fd;
 	struct vfm_buffer *mine;
-	bool silent;
+	struct vfm_err cause;
 	int ret;
 	struct vfm_err err;
 	pthread_mutex_t lock;
@@ -72,15 +72,20 @@ int vfm_pipe_wait(struct vfm_engine *e, int fd, short events)
 	int ret = vfm_wait_fd(fd, events, &wait);
 
 	if (ret == -ETIMEDOUT)
-		e->pipe->silent = true;
+		vfm_engine_silence(e, &e->pipe->cause);
 	return ret;
 }
 
 static void fail_helper(struct vfm_engine *e, int ret)
 {
 	e->pipe->ret = ret;
-	if (e->pipe->silent)
-		vfm_engine_silence(e, &e->pipe->err);
+	if (e->pipe->cause.code)
+		e->pipe->err = e->pipe->cause;
+}
+
+struct vfm_err *vfm_pipe_cause(struct vfm_engine *e)
+{
+	return &e->pipe->cause;
 }
 
 static bool is_data(const struct vfm_stream_record *r)

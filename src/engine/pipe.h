@@ -39,6 +39,10 @@ void vfm_pipe_free(struct vfm_engine *e);
 /** vfm_pipe_wait() - the wait of the helper's stream: for nothing but that, and for the stop. */
 int vfm_pipe_wait(struct vfm_engine *e, int fd, short events) VFM_MUST_CHECK;
 
+/** vfm_pipe_cause() - the helper's: why a call of its stream failed that can only tell that it did.
+ */
+struct vfm_err *vfm_pipe_cause(struct vfm_engine *e);
+
 /* ---- the source ---------------------------------------------------------- */
 
 /** vfm_pipe_buffer() - where the next payload may be put; waits for a buffer, and serves. */

@@ -27,6 +27,7 @@
 #include "base/bytes.h"
 #include "base/util.h"
 #include "engine/pipe.h"
+#include "engine/secure.h"
 
 /* How long the end of a connection that has failed already may take. */
 #define CLOSING_MS 1000
@@ -123,19 +124,29 @@ int vfm_engine_wait(void *user, int fd, short events)
 	}
 }
 
-/* The streams' waits. While a helper has a stream, it is the helper that waits. */
+/* While a helper has a stream, it is the helper that waits and fails. */
+static bool has_helper(const struct vfm_engine *e, bool reading)
+{
+	return e->pipe && e->sink == reading;
+}
+
+struct vfm_err *vfm_engine_cause(struct vfm_engine *e, bool reading)
+{
+	return has_helper(e, reading) ? vfm_pipe_cause(e) : &e->cause;
+}
+
 static int wait_out(void *user, int fd, short events)
 {
 	struct vfm_engine *e = user;
 
-	return e->pipe && !e->sink ? vfm_pipe_wait(e, fd, events) : vfm_engine_wait(e, fd, events);
+	return has_helper(e, false) ? vfm_pipe_wait(e, fd, events) : vfm_engine_wait(e, fd, events);
 }
 
 static int wait_in(void *user, int fd, short events)
 {
 	struct vfm_engine *e = user;
 
-	return e->pipe && e->sink ? vfm_pipe_wait(e, fd, events) : vfm_engine_wait(e, fd, events);
+	return has_helper(e, true) ? vfm_pipe_wait(e, fd, events) : vfm_engine_wait(e, fd, events);
 }
 
 /* ---- reading ------------------------------------------------------------- */
@@ -201,7 +212,7 @@ int vfm_engine_read(struct vfm_engine *e, struct vfm_stream_record *record)
 
 	if (ret)
 		return caused(e, ret);
-	if (e->pipe && e->sink)
+	if (has_helper(e, true))
 		ret = vfm_pipe_read(e, record);
 	else
 		ret = vfm_stream_read(e->in, record, &e->err);
@@ -241,6 +252,13 @@ int vfm_engine_expect(struct vfm_engine *e, enum vfm_stream_type type,
 
 /* ---- writing ------------------------------------------------------------- */
 
+/* An alert of TLS is a word of the peer, too. */
+static void note_alert(struct vfm_engine *e)
+{
+	if (e->secure && vfm_tls_told(e->secure))
+		e->told = true;
+}
+
 /*
  * A write has failed with @ret. If that is because the peer is gone, it may
  * have said why before it went.
@@ -258,6 +276,7 @@ static int hear(struct vfm_engine *e, int ret)
 		heard = vfm_engine_open_in(e);
 	if (!heard)
 		heard = vfm_engine_read(e, &record);
+	note_alert(e);
 	e->closing = false;
 	e->cause.code = 0;
 	if (heard && e->told)
@@ -339,7 +358,7 @@ int vfm_engine_buffer(struct vfm_engine *e, void **data)
 int vfm_engine_put(struct vfm_engine *e, enum vfm_stream_type type, uint32_t flags,
 		   const void *data, size_t size)
 {
-	if (e->pipe && !e->sink)
+	if (has_helper(e, false))
 		return vfm_pipe_put(e, type, flags, data, size);
 	return written(e, vfm_stream_write(e->out, type, flags, 0, data, size, &e->err));
 }
@@ -394,6 +413,7 @@ void vfm_engine_abort(struct vfm_engine *e)
 	if (!e->peer)
 		return;
 	e->closing = true;
+	note_alert(e);
 	vfm_pipe_stop(e, e->told || e->torn ? 0 : CLOSING_MS);
 	if (!e->told && !e->torn && e->out &&
 	    vfm_stream_write(e->out, VFM_STREAM_ABORT, 0, 0, buf, size, NULL))
