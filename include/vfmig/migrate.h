@@ -9,6 +9,8 @@
  * destination runs only when it has seen COMMIT; on every failure before that
  * it is reset. One that dies when it has loaded all leaves its device in STOP with
  * what was loaded: the source may have given it away in that moment.
+ * With a journal, one that has told that it has loaded all keeps it too when it loses
+ * the source, and <vfmig/recover.h> settles which of the two it is.
  */
 
 #ifndef VFMIG_MIGRATE_H
@@ -84,6 +86,9 @@ struct vfm_migration_report {
  * @progress: called from the calling thread a few times a second, may be NULL
  * @before_run: destination: called between COMMIT and RUNNING, may be NULL; the place to
  *	wire what is not part of the device. Failing here leaves the device in STOP
+ * @user: for all of these
+ * @journal: folder in which this side writes down whose the device is, so that vfm_recover()
+ *	can settle what a crash leaves open; both sides should have one. NULL: none
  */
 struct vfm_migrate_opts {
 	size_t size;
@@ -95,6 +100,7 @@ struct vfm_migrate_opts {
 	void (*progress)(void *user, const struct vfm_migration_report *now);
 	int (*before_run)(void *user, struct vfm_device *dev, struct vfm_err *err);
 	void *user;
+	const char *journal;
 };
 
 /** VFM_MIGRATE_OPTS() - a struct vfm_migrate_opts with the defaults; change its fields afterwards.
@@ -151,7 +157,8 @@ int vfm_migrate_send(struct vfm_device *dev, struct vfm_memory *mem, int fd,
  *
  * Success: @dev runs, or is in STOP if the source was. On failure it has been reset,
  * unless @report->committed or nothing had been done to it, and ranges that were
- * added are gone again.
+ * added are gone again. With a journal it is also left in STOP, with its memory, when the source
+ * was lost after all had been loaded, or when the journal could not be written then.
  */
 int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, int fd,
 			const struct vfm_migrate_opts *opts, struct vfm_migration_report *report,
@@ -162,7 +169,7 @@ int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, int fd,
  *
  * The destination's half has a thread of its own for the length of the call.
  * @opts belongs to the source's half; the destination's uses its timeout and
- * before_run, which is called from that thread.
+ * before_run, which is called from that thread, and its journal.
  */
 int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, struct vfm_device *dst,
 		struct vfm_memory *dst_mem, const struct vfm_migrate_opts *opts,

@@ -15,6 +15,7 @@
 #include <vfmig/memory.h>
 #include <vfmig/stream.h>
 #include <vfmig/migrate.h>
+#include <vfmig/recover.h>
 #include <vfmig/sim.h>
 
 #ifdef __cplusplus

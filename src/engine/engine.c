@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "engine/handover.h"
 
 /* Progress is reported that often, and at every change of phase. */
 #define PROGRESS_NS 250000000u
@@ -179,6 +180,7 @@ int vfm_engine_finish(struct vfm_engine *e, int ret, struct vfm_migration_report
 	update_times(e);
 	if (vfm_device_get_state(e->dev, &e->report.state, NULL))
 		e->report.state = VFM_STATE_ERROR;
+	vfm_handover_end(e);
 	vfm_dirty_stop(e);
 	vfm_dirty_free(e->dirty);
 	vfm_stream_writer_free(e->out);

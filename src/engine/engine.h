@@ -23,6 +23,8 @@
 #include <vfmig/migrate.h>
 #include <vfmig/stream.h>
 
+#include "engine/statement.h"
+
 /* ---- memory.c ------------------------------------------------------------ */
 
 /** Unit of ranges and of the dirty bitmap. */
@@ -85,6 +87,11 @@ struct vfm_rate {
  * @paused: the source was found in STOP (as the destination is told at the end)
  * @added: all ranges of @mem were added, and perhaps mapped, by us
  * @stay: a failure that must not reset the device
+ * @aborted: the peer has said itself that it failed
+ * @owner: decides whose the device is; NULL: COMMIT alone does
+ * @handover: name and epoch of this migration, told or to be told
+ * @agreed: the peer keeps a journal, too
+ * @doubt: with a journal: LOADED is out
  * @stopped_ns: when the first arc that stops the source began, or COMMIT was seen
  */
 struct vfm_engine {
@@ -113,6 +120,11 @@ struct vfm_engine {
 	bool paused;
 	bool added;
 	bool stay;
+	bool aborted;
+	struct vfm_owner *owner;
+	struct vfm_statement handover;
+	bool agreed;
+	bool doubt;
 	struct vfm_dirty *dirty;
 
 	struct vfm_rate rate;
@@ -286,7 +298,11 @@ int vfm_sink_prove(struct vfm_engine *e) VFM_MUST_CHECK;
 /** vfm_sink_run() - before_run, then RUNNING unless the source was paused. */
 int vfm_sink_run(struct vfm_engine *e) VFM_MUST_CHECK;
 
-/** vfm_sink_reset() - after a failure, unless the device was not touched or must be kept. */
-void vfm_sink_reset(struct vfm_engine *e);
+/**
+ * vfm_sink_reset() - after a failure, unless the device was not touched or must be kept
+ *
+ * Return: whether it is not left in the middle.
+ */
+bool vfm_sink_reset(struct vfm_engine *e);
 
 #endif

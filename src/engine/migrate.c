@@ -86,6 +86,7 @@ VFM_API int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, stru
 		return ret;
 	r.opts.timeout_ms = given.timeout_ms;
 	r.opts.before_run = given.before_run;
+	r.opts.journal = given.journal;
 	r.opts.user = given.user;
 	ret = start_thread(&thread, &r);
 	if (ret)
