@@ -19,7 +19,7 @@
 #include "base/params.h"
 #include "base/util.h"
 
-enum kind { KIND_FLAG, KIND_NUMBER, KIND_SIZE, KIND_FD, KIND_WORD, KIND_MEMORY };
+enum kind { KIND_FLAG, KIND_NUMBER, KIND_SIZE, KIND_FD, KIND_WORD, KIND_TEXT, KIND_MEMORY };
 
 struct option_row {
 	const char *name;
@@ -95,6 +95,17 @@ static const struct option_row rows[CMD_NR_OPTIONS] = {
 	[CMD_OPT_BRIDGE] = { "bridge", KIND_WORD, FIELD(bridge), "END", true,
 		.words = "no|source|destination|both", .bare = 3,
 		.help = "reach source, destination or both over a bridge of the other protocol" },
+	[CMD_OPT_JOURNAL] = { "journal", KIND_TEXT, FIELD(journal), "DIR",
+		.help = "write down in DIR whose the device is, for vfmig recover" },
+	[CMD_OPT_PEER] = { "peer", KIND_TEXT, FIELD(peer), "HOST:PORT",
+		.help = "ask the other side, which runs recover --listen" },
+	[CMD_OPT_LISTEN] = { "listen", KIND_TEXT, FIELD(listen), "[HOST:]PORT",
+		.help = "answer the other side, which runs recover --peer" },
+	[CMD_OPT_OWNER] = { "owner", KIND_WORD, FIELD(owner), "source|destination",
+		.words = "nobody|source|destination",
+		.help = "what a person has decided, where the journals cannot tell" },
+	[CMD_OPT_ID] = { "id", KIND_TEXT, FIELD(id), "ID",
+		.help = "only migrations whose name begins with ID" },
 	[CMD_OPT_KEEP] = { "keep", KIND_FLAG, FIELD(keep),
 		.help = "keep the folder with the sockets and logs" },
 };
@@ -163,6 +174,11 @@ static int set_option(struct cmd_args *args, const struct option_row *row, const
 	switch (row->kind) {
 	case KIND_FLAG:
 		*(bool *)field = true;
+		return 0;
+	case KIND_TEXT:
+		if (!text[0])
+			return vfm_fail(err, CMD_MISUSE, "--%s= is empty", row->name);
+		*(const char **)field = text;
 		return 0;
 	case KIND_MEMORY:
 		return cmd_memory_parse((struct cmd_memory_list *)field, text, err);
