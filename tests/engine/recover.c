@@ -115,7 +115,7 @@ int unlinkat(int dir, const char *name, int flags)
 
 static void on_call(struct wrap *w, const char *call)
 {
-	bool mine = (w == rig.ws ? SOURCE : DESTINATION) == victim.side;
+	bool mine = me == victim.side && me != NOBODY;
 
 	if (pass_point(mine))
 		die(call);
@@ -129,10 +129,13 @@ static void on_call(struct wrap *w, const char *call)
 
 static int open_side(struct vfm_device **out, const char *uri, struct vfm_err *err)
 {
+	/* Closed by the recovery, while what is in it stays. */
+	struct wrap *w = wrap_new(me == SOURCE ? rig.src : rig.dst);
+
 	(void)uri;
 	(void)err;
-	/* Closed by the recovery, while what is in it stays. */
-	*out = &wrap_new(me == SOURCE ? rig.src : rig.dst)->dev;
+	w->hook = on_call;
+	*out = &w->dev;
 	return 0;
 }
 
@@ -219,6 +222,7 @@ static void recover(enum side asks, struct half halves[2])
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	for (int i = 0; i < 2; i++) {
+		victim.fds[i] = fds[i];
 		halves[i] = (struct half){ .side = i, .opts = VFM_RECOVER_OPTS() };
 		halves[i].opts.fd = fds[i];
 		halves[i].opts.answer = i != (int)asks;
@@ -356,6 +360,60 @@ static void the_destination_dies_everywhere(void **state)
 	each_point(DESTINATION);
 }
 
+/*
+ * The source dies at @n, when it has written; then the recovery of @side dies at @m; then
+ * both recover.
+ */
+static bool recovery_dies_at(unsigned int n, enum side side, unsigned int m, bool *source_died)
+{
+	struct half halves[2];
+	int fds[2];
+	bool died;
+
+	victim.at = n;
+	victim.how = AFTER;
+	victim.points = 0;
+	victim.dead = false;
+	open_run();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	victim.side = SOURCE;
+	migrate(fds);
+	*source_died = victim.dead;
+	close(fds[0]);
+	close(fds[1]);
+	victim.at = m;
+	victim.how = m % NR_HOWS;
+	victim.points = 0;
+	victim.dead = false;
+	victim.side = side;
+	recover(n % 2, halves);
+	died = victim.dead;
+	victim.side = NOBODY;
+	settle(m % 4, "the recovery dies", m);
+	rig_close(&rig);
+	return died;
+}
+
+static void the_recovery_dies_everywhere(void **state)
+{
+	bool source_died = true;
+	unsigned int runs = 0;
+
+	(void)state;
+	for (unsigned int n = 1; source_died; n++) {
+		for (enum side side = SOURCE; side <= DESTINATION; side++) {
+			unsigned int m = 0;
+
+			do {
+				assert_true(++m < MOST);
+				runs++;
+			} while (recovery_dies_at(n, side, m, &source_died));
+		}
+	}
+	print_message("# %u runs\n", runs);
+	assert_true(runs > 100);
+}
+
 static bool cut_at(bool reverse, unsigned int record, size_t bytes, unsigned int order)
 {
 	struct relay relay = {
@@ -429,6 +487,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_left_of_a_migration_that_went_well),
 		cmocka_unit_test(the_source_dies_everywhere),
 		cmocka_unit_test(the_destination_dies_everywhere),
+		cmocka_unit_test(the_recovery_dies_everywhere),
 		cmocka_unit_test(each_record_cut),
 	};
 
