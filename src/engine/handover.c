@@ -278,8 +278,8 @@ void vfm_handover_refused(struct vfm_engine *e, bool done)
 {
 	if (!e->owner || e->stay || !done)
 		return;
-	/* Only a source that may be giving will ever ask. */
-	if (has_said(e, VFM_HANDOVER_RESET) && e->doubt && !e->aborted)
+	/* A source that could not write that it has kept the device asks, although it told us. */
+	if (has_said(e, VFM_HANDOVER_RESET) && e->doubt)
 		(void)!say(e, VFM_HANDOVER_RESET, VFM_JOURNAL_DONE, NULL);
 	else
 		forget(e);

@@ -7,7 +7,8 @@
  * Then both sides recover, the one asking or the other, and one device runs.
  *
  * A half that is dead changes nothing any more: its device and its journal refuse, and
- * its connection is shut. What the device was told to do in that case, it does.
+ * its connection is shut. What the device was told to do in that case, it does. Beside
+ * that, each write of a journal fails while its half lives, and is on disk or not.
  */
 
 #include "rig.h"
@@ -30,7 +31,8 @@
 #define MOST 1000
 
 enum side { SOURCE, DESTINATION, NOBODY };
-enum how { BEFORE, TORN, AFTER, NR_HOWS };
+/* The first three: it dies. The others: only the writes fail, once or from then on. */
+enum how { BEFORE, TORN, AFTER, NR_DEATHS, ONCE = NR_DEATHS, ONCE_DONE, ALL, NR_HOWS };
 
 static const char *const side_names[] = { "source", "destination" };
 
@@ -40,6 +42,7 @@ static struct {
 	enum how how;	 /* when that is a write */
 	unsigned int points;
 	bool dead;
+	bool failing;
 	char what[32];
 	int fds[2];
 } victim = { .side = NOBODY };
@@ -60,12 +63,22 @@ static void die(const char *what)
 /* Whether the victim dies here; @mine is false for a side that does not. */
 static bool pass_point(bool mine)
 {
-	return mine && !victim.dead && ++victim.points == victim.at;
+	return mine && victim.how < NR_DEATHS && !victim.dead && ++victim.points == victim.at;
 }
 
 static bool is_dead(bool mine)
 {
 	return mine && victim.dead;
+}
+
+/* The write that is passed fails, and the half lives. */
+static bool only_fails(bool mine)
+{
+	if (!mine || victim.how < NR_DEATHS)
+		return false;
+	if (++victim.points == victim.at)
+		victim.failing = true;
+	return victim.how == ALL ? victim.failing : victim.points == victim.at;
 }
 
 static int fail_dead(void)
@@ -79,6 +92,11 @@ ssize_t pwrite(int fd, const void *buf, size_t len, off_t at)
 	bool mine = me == victim.side && me != NOBODY;
 	ssize_t n = (ssize_t)len;
 
+	if (only_fails(mine)) {
+		if (victim.how == ONCE_DONE)
+			(void)!syscall(SYS_pwrite64, fd, buf, len, at);
+		return fail_dead();
+	}
 	if (is_dead(mine))
 		return fail_dead();
 	if (!pass_point(mine))
@@ -93,6 +111,8 @@ int fsync(int fd)
 {
 	bool mine = me == victim.side && me != NOBODY;
 
+	if (only_fails(mine))
+		return fail_dead();
 	if (!is_dead(mine) && pass_point(mine))
 		die("fsync");
 	return is_dead(mine) ? fail_dead() : (int)syscall(SYS_fsync, fd);
@@ -100,8 +120,11 @@ int fsync(int fd)
 
 int ftruncate(int fd, off_t size)
 {
-	return is_dead(me == victim.side && me != NOBODY) ? fail_dead()
-							  : (int)syscall(SYS_ftruncate, fd, size);
+	bool mine = me == victim.side && me != NOBODY;
+
+	/* what was written and cannot be taken back is the harder case */
+	return is_dead(mine) || (mine && victim.failing) ? fail_dead()
+							 : (int)syscall(SYS_ftruncate, fd, size);
 }
 
 int unlinkat(int dir, const char *name, int flags)
@@ -316,12 +339,12 @@ static bool die_at(enum side side, unsigned int n, enum how how, unsigned int or
 	victim.at = n;
 	victim.how = how;
 	victim.points = 0;
-	victim.dead = false;
+	victim.dead = victim.failing = false;
 	open_run();
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	victim.side = side;
 	migrate(fds);
-	died = victim.dead;
+	died = victim.dead || victim.failing;
 	snprintf(what, sizeof(what), "%s dies at %s, %d,", side_names[side], victim.what, how);
 	settle(order, what, n);
 	close(fds[0]);
@@ -342,7 +365,7 @@ static void each_point(enum side side)
 			for (unsigned int order = 0; order < 4; order++, runs++)
 				if (!die_at(side, n, how, order))
 					break;
-		} while (victim.dead);
+		} while (victim.dead || victim.failing);
 	}
 	print_message("# %u runs\n", runs);
 	assert_true(runs > 100);
@@ -373,7 +396,7 @@ static bool recovery_dies_at(unsigned int n, enum side side, unsigned int m, boo
 	victim.at = n;
 	victim.how = AFTER;
 	victim.points = 0;
-	victim.dead = false;
+	victim.dead = victim.failing = false;
 	open_run();
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	victim.side = SOURCE;
@@ -382,9 +405,9 @@ static bool recovery_dies_at(unsigned int n, enum side side, unsigned int m, boo
 	close(fds[0]);
 	close(fds[1]);
 	victim.at = m;
-	victim.how = m % NR_HOWS;
+	victim.how = m % NR_DEATHS;
 	victim.points = 0;
-	victim.dead = false;
+	victim.dead = victim.failing = false;
 	victim.side = side;
 	recover(n % 2, halves);
 	died = victim.dead;
