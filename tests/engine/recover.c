@@ -472,6 +472,41 @@ static void each_record_cut(void **state)
 	assert_true(runs >= 30);
 }
 
+/* The destination cannot write from @n on, and what it says last, RUNNING, is lost. */
+static bool fail_and_cut(unsigned int n, enum how how)
+{
+	struct relay relay = { .fault = RELAY_CUT, .reverse = true, .record = 3 };
+
+	victim.at = n;
+	victim.how = how;
+	victim.points = 0;
+	victim.dead = victim.failing = false;
+	open_run();
+	relay_start(&relay);
+	victim.side = DESTINATION;
+	migrate(relay.fds);
+	relay_stop(&relay);
+	settle(n % 4, "a write fails and RUNNING is lost", n);
+	rig_close(&rig);
+	return victim.failing;
+}
+
+static void a_write_fails_and_the_connection_too(void **state)
+{
+	unsigned int runs = 0;
+
+	(void)state;
+	for (enum how how = ONCE; how < NR_HOWS; how++) {
+		unsigned int n = 1;
+
+		while (fail_and_cut(n, how))
+			assert_true(++n < MOST);
+		runs += n;
+	}
+	print_message("# %u runs\n", runs);
+	assert_true(runs > 20);
+}
+
 static void nothing_is_left_of_a_migration_that_went_well(void **state)
 {
 	struct vfm_migrate_opts opts = rig_opts();
@@ -512,6 +547,7 @@ int main(void)
 		cmocka_unit_test(the_destination_dies_everywhere),
 		cmocka_unit_test(the_recovery_dies_everywhere),
 		cmocka_unit_test(each_record_cut),
+		cmocka_unit_test(a_write_fails_and_the_connection_too),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
