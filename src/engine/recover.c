@@ -116,7 +116,8 @@ static int carry_out(const struct recovery *r, struct vfm_journal *j, enum vfm_h
 static void advance(const struct recovery *r, struct vfm_journal *j, enum vfm_handover other,
 		    bool asked, struct vfm_recovered *one)
 {
-	struct vfm_verdict v = vfm_settle(j->head.who.role, j->head.who.state, other);
+	enum vfm_handover own = j->head.who.state;
+	struct vfm_verdict v = vfm_settle(j->head.who.role, own, other);
 	struct vfm_err err;
 	int ret = 0;
 
@@ -128,7 +129,10 @@ static void advance(const struct recovery *r, struct vfm_journal *j, enum vfm_ha
 	one->settled &= v.decided;
 	snprintf(one->text, sizeof(one->text), "%s%s%.400s", v.why, ret ? ", but: " : "",
 		 ret ? err.msg : "");
-	if (!ret && v.decided && may_forget(j, other, asked))
+	/* Whoever asks must first say what has become of it: the other side may wait for that. */
+	if (ret || !v.decided || (own != j->head.who.state && !r->opts->answer))
+		return;
+	if (may_forget(j, other, asked))
 		one->gone = !vfm_journal_remove(j, NULL);
 }
 
