@@ -187,7 +187,7 @@ static bool settle_here(const struct recovery *r, struct vfm_journal *j, struct 
 static int ask(const struct recovery *r, struct vfm_journal *j, enum vfm_handover *other,
 	       struct vfm_err *err)
 {
-	struct vfm_statement answer;
+	struct vfm_statement answer = { 0 };
 	int ret = vfm_recover_say(r->opts->fd, &j->head.who, &r->wait, err);
 
 	if (!ret)
