@@ -119,7 +119,8 @@ int cmd_recover(const struct cmd_args *args, struct vfm_err *err)
 	opts.cancel_fd = cmd_signals(err);
 	if (opts.cancel_fd < 0)
 		return opts.cancel_fd;
-	cmd_json_open_list(j, "journals");
+	if (j)
+		cmd_json_open_list(j, "journals");
 	ret = run(&r, &opts, err);
 	if (ret == -ECANCELED)
 		cmd_interrupted(opts.cancel_fd, err);
