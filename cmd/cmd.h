@@ -90,6 +90,11 @@ enum cmd_option_id {
 	CMD_OPT_TLS,
 	CMD_OPT_TLS_PEER,
 	CMD_OPT_RATE,
+	CMD_OPT_JOURNAL,
+	CMD_OPT_PEER,
+	CMD_OPT_LISTEN,
+	CMD_OPT_OWNER,
+	CMD_OPT_ID,
 	CMD_NR_OPTIONS,
 };
 #define CMD_BIT(id) (UINT64_C(1) << CMD_OPT_##id)
@@ -123,6 +128,8 @@ struct cmd_args {
 	const char *events;
 	uint64_t face, section, section_size; /* enum vfm_face, enum vfm_section */
 	uint64_t protocol, bridge;	      /* enum cmd_protocol, CMD_BRIDGE_*s */
+	uint64_t owner;			      /* 0, or an enum vfm_role */
+	const char *journal, *peer, *listen, *id;
 	struct cmd_memory_list memory, to_memory;
 	const char *tls, *tls_peer;
 	uint64_t rate;
@@ -161,6 +168,7 @@ int cmd_load(const struct cmd_args *args, struct vfm_err *err);
 int cmd_migrate(const struct cmd_args *args, struct vfm_err *err);
 int cmd_send(const struct cmd_args *args, struct vfm_err *err);
 int cmd_receive(const struct cmd_args *args, struct vfm_err *err);
+int cmd_recover(const struct cmd_args *args, struct vfm_err *err);
 int cmd_inspect(const struct cmd_args *args, struct vfm_err *err);
 int cmd_verify(const struct cmd_args *args, struct vfm_err *err);
 int cmd_demo(const struct cmd_args *args, struct vfm_err *err);

@@ -127,6 +127,7 @@ int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, struct vfm_d
 	run->opts.timeout_ms = (unsigned int)(args->timeout_s * 1000);
 	run->opts.max_downtime_ms = (unsigned int)args->max_downtime_ms;
 	run->opts.rate = args->rate;
+	run->opts.journal = args->journal;
 	run->opts.max_rounds = (unsigned int)args->max_rounds;
 	run->opts.memory_limit = args->memory_limit;
 	run->opts.progress = on_progress;

@@ -9,8 +9,8 @@
 
 #define MOVE_OPTIONS                                                                               \
 	(CMD_BIT(MAX_DOWNTIME) | CMD_BIT(MAX_ROUNDS) | CMD_BIT(TIMEOUT) | CMD_BIT(COMPRESS) |      \
-	 CMD_BIT(MEMORY_LIMIT) | CMD_BIT(MEMORY) | CMD_BIT(RATE) | CMD_BIT(EVENTS) |               \
-	 CMD_BIT(QUIET) | CMD_BIT(JSON))
+	 CMD_BIT(MEMORY_LIMIT) | CMD_BIT(MEMORY) | CMD_BIT(JOURNAL) | CMD_BIT(RATE) |              \
+	 CMD_BIT(EVENTS) | CMD_BIT(QUIET) | CMD_BIT(JSON))
 
 #define WIRE_OPTIONS (CMD_BIT(TLS) | CMD_BIT(TLS_PEER) | CMD_BIT(INSECURE))
 
@@ -95,14 +95,30 @@ static const struct cmd_verb verbs[] = {
 		.operands = "URI [HOST:]PORT",
 		.nr_operands = 2,
 		.options = CMD_BIT(TIMEOUT) | CMD_BIT(MEMORY_LIMIT) | CMD_BIT(MEMORY) |
-			   CMD_BIT(READY_FD) | WIRE_OPTIONS | CMD_BIT(EVENTS) | CMD_BIT(QUIET) |
-			   CMD_BIT(JSON),
+			   CMD_BIT(READY_FD) | CMD_BIT(JOURNAL) | WIRE_OPTIONS | CMD_BIT(EVENTS) |
+			   CMD_BIT(QUIET) | CMD_BIT(JSON),
 		.summary = "the destination's half of a migration",
 		.notes = "Waits for one 'vfmig send' at PORT of the loopback address, HOST:PORT,\n"
 			 "[IPV6]:PORT or unix:PATH. PORT 0 lets the system choose; the number is\n"
 			 "written to --ready-fd, or else to standard error. With --timeout the "
 			 "wait for\n"
 			 "the source is limited, too.\n" WIRE_NOTES,
+	},
+	{
+		.name = "recover",
+		.run = cmd_recover,
+		.operands = "DIR",
+		.nr_operands = 1,
+		.options = CMD_BIT(PEER) | CMD_BIT(LISTEN) | CMD_BIT(OWNER) | CMD_BIT(ID) |
+			   CMD_BIT(TIMEOUT) | CMD_BIT(READY_FD) | CMD_BIT(INSECURE) |
+			   CMD_BIT(QUIET) | CMD_BIT(JSON),
+		.summary = "settle whose device it is after a crash, by the journals in DIR",
+		.notes =
+			"What one journal cannot decide, the other side's can: run it on both, "
+			"with\n"
+			"--listen on one and --peer on the other. What is left needs a person, "
+			"who\n"
+			"is told what to find out, and says with --owner what it was.\n" WIRE_NOTES,
 	},
 	{
 		.name = "inspect",

@@ -9,6 +9,8 @@
  * destination runs only when it has seen COMMIT; on every failure before that
  * it is reset. One that dies when it has loaded all leaves its device in STOP with
  * what was loaded: the source may have given it away in that moment.
+ * With a journal, one that has told that it has loaded all keeps it too when it loses
+ * the source, and <vfmig/recover.h> settles which of the two it is.
  */
 
 #ifndef VFMIG_MIGRATE_H
@@ -93,6 +95,7 @@ struct vfm_migration_report {
  * @progress: called from the calling thread a few times a second, may be NULL
  * @before_run: destination: called between COMMIT and RUNNING, may be NULL; the place to
  *	wire what is not part of the device. Failing here leaves the device in STOP
+ * @user: for all of these
  * @memory_limit: bytes that each side may hold on their way between device and stream,
  *	with what the streams need themselves, but never fewer than three records; 0: 64 MiB
  * @tls: the connection is protected, and a peer without TLS refused; NULL: it is not, and a
@@ -101,6 +104,8 @@ struct vfm_migration_report {
  *	wildcards; NULL: any that the authority has certified. A source should give what it
  *	has connected to
  * @rate: payload that leaves in a second, in bytes, of the device and of memory; 0: no limit
+ * @journal: folder in which this side writes down whose the device is, so that vfm_recover()
+ *	can settle what a crash leaves open; both sides should have one. NULL: none
  */
 struct vfm_migrate_opts {
 	size_t size;
@@ -116,6 +121,7 @@ struct vfm_migrate_opts {
 	const struct vfm_tls *tls;
 	const char *peer_name;
 	uint64_t rate;
+	const char *journal;
 };
 
 /** VFM_MIGRATE_OPTS() - a struct vfm_migrate_opts with the defaults; change its fields afterwards.
@@ -176,7 +182,8 @@ int vfm_migrate_send(struct vfm_device *dev, struct vfm_memory *mem, int fd,
  * Success: @dev runs, or is in STOP if the source was. On failure it has been reset,
  * unless @report->committed or nothing had been done to it, and ranges that were
  * added are gone again. While @report->connected is not set, it was no source that was there, and
- * the next connection may be one.
+ * the next connection may be one. With a journal it is also left in STOP, with its memory, when
+ * the source was lost after all had been loaded, or when the journal could not be written then.
  */
 int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, int fd,
 			const struct vfm_migrate_opts *opts, struct vfm_migration_report *report,
@@ -187,8 +194,8 @@ int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, int fd,
  *
  * The destination's half has a thread of its own for the length of the call.
  * @opts belongs to the source's half; the destination's uses its timeout, its limit on
- * memory, and before_run, which is called from that thread. There is nothing that TLS would
- * protect: @opts->tls is not used.
+ * memory, its journal, and before_run, which is called from that thread. There is nothing that
+ * TLS would protect: @opts->tls is not used.
  */
 int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, struct vfm_device *dst,
 		struct vfm_memory *dst_mem, const struct vfm_migrate_opts *opts,

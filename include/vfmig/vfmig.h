@@ -17,6 +17,7 @@
 #include <vfmig/stream.h>
 #include <vfmig/tls.h>
 #include <vfmig/migrate.h>
+#include <vfmig/recover.h>
 #include <vfmig/sim.h>
 
 #ifdef __cplusplus

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "engine/handover.h"
 #include "engine/pipe.h"
 #include "engine/secure.h"
 
@@ -201,6 +202,7 @@ int vfm_engine_finish(struct vfm_engine *e, int ret, struct vfm_migration_report
 	update_times(e);
 	if (vfm_device_get_state(e->dev, &e->report.state, NULL))
 		e->report.state = VFM_STATE_ERROR;
+	vfm_handover_end(e);
 	vfm_dirty_stop(e);
 	vfm_dirty_free(e->dirty);
 	vfm_stream_writer_free(e->out);

@@ -25,6 +25,7 @@
 #include <vfmig/stream.h>
 
 #include "engine/rate.h"
+#include "engine/statement.h"
 
 /* ---- memory.c ------------------------------------------------------------ */
 
@@ -92,6 +93,11 @@ struct vfm_rate {
  * @paused: the source was found in STOP (as the destination is told at the end)
  * @added: all ranges of @mem were added, and perhaps mapped, by us
  * @stay: a failure that must not reset the device
+ * @aborted: the peer has said itself that it failed
+ * @owner: decides whose the device is; NULL: COMMIT alone does
+ * @handover: name and epoch of this migration, told or to be told
+ * @agreed: the peer keeps a journal, too
+ * @doubt: with a journal: LOADED is out
  * @stopped_ns: when the first arc that stops the source began, or COMMIT was seen
  * @secure, @io: TLS over @fd, and the way to read and write through it; NULL: none
  * @deadline_ns: when every wait ends, whatever happens; 0: none
@@ -124,6 +130,11 @@ struct vfm_engine {
 	bool paused;
 	bool added;
 	bool stay;
+	bool aborted;
+	struct vfm_owner *owner;
+	struct vfm_statement handover;
+	bool agreed;
+	bool doubt;
 	struct vfm_dirty *dirty;
 
 	struct vfm_rate rate;
@@ -334,7 +345,11 @@ int vfm_sink_prove(struct vfm_engine *e) VFM_MUST_CHECK;
 /** vfm_sink_run() - before_run, then RUNNING unless the source was paused. */
 int vfm_sink_run(struct vfm_engine *e) VFM_MUST_CHECK;
 
-/** vfm_sink_reset() - after a failure, unless the device was not touched or must be kept. */
-void vfm_sink_reset(struct vfm_engine *e);
+/**
+ * vfm_sink_reset() - after a failure, unless the device was not touched or must be kept
+ *
+ * Return: whether it is not left in the middle.
+ */
+bool vfm_sink_reset(struct vfm_engine *e);
 
 #endif

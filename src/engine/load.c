@@ -81,16 +81,17 @@ int vfm_sink_run(struct vfm_engine *e)
 	return vfm_device_set_state(e->dev, VFM_STATE_RUNNING, &e->err);
 }
 
-void vfm_sink_reset(struct vfm_engine *e)
+bool vfm_sink_reset(struct vfm_engine *e)
 {
 	struct vfm_err second;
 
 	if (!e->touched || e->stay)
-		return;
-	if (vfm_device_reset(e->dev, &second)) {
-		vfm_fail_prefix(&second, "reset");
-		vfm_engine_also(e, &second);
-	}
+		return !e->touched;
+	if (!vfm_device_reset(e->dev, &second))
+		return true;
+	vfm_fail_prefix(&second, "reset");
+	vfm_engine_also(e, &second);
+	return false;
 }
 
 /* ---- load ---------------------------------------------------------------- */

@@ -20,6 +20,7 @@
 
 #include "base/bytes.h"
 #include "base/util.h"
+#include "engine/handover.h"
 #include "engine/pipe.h"
 
 /* ---- setup --------------------------------------------------------------- */
@@ -87,7 +88,7 @@ static int accept_memory(struct vfm_engine *e)
 {
 	struct vfm_stream_record record;
 	struct vfm_layout_map map;
-	int ret = vfm_engine_expect(e, VFM_STREAM_MEMORY_MAP, &record);
+	int ret = vfm_handover_expect(e, VFM_STREAM_MEMORY_MAP, &record);
 
 	if (!ret)
 		ret = vfm_layout_read_map(&map, &record, &e->err);
@@ -117,6 +118,8 @@ static int receive_setup(struct vfm_engine *e)
 		ret = vfm_sink_check(e, &record);
 	if (!ret)
 		ret = accept_memory(e);
+	if (!ret)
+		ret = vfm_handover_begin(e);
 	if (!ret)
 		ret = vfm_sink_begin(e);
 	return ret ? ret : vfm_engine_write(e, VFM_STREAM_READY, NULL, 0);
@@ -222,7 +225,13 @@ static int receive_load(struct vfm_engine *e)
 
 	if (!ret)
 		ret = vfm_engine_disarm(e, &e->err);
-	return ret ? ret : vfm_engine_write(e, VFM_STREAM_LOADED, NULL, 0);
+	if (!ret)
+		ret = vfm_handover_loaded(e);
+	if (!ret)
+		ret = vfm_engine_write(e, VFM_STREAM_LOADED, NULL, 0);
+	if (!ret)
+		vfm_handover_told(e);
+	return ret;
 }
 
 static int receive_commit(struct vfm_engine *e)
@@ -244,7 +253,7 @@ static int receive_commit(struct vfm_engine *e)
 	e->report.committed = true;
 	e->deaf = true;
 	e->stopped_ns = vfm_now_ns();
-	return 0;
+	return vfm_handover_take(e);
 }
 
 static int receive_run(struct vfm_engine *e)
@@ -254,9 +263,11 @@ static int receive_run(struct vfm_engine *e)
 	if (ret)
 		return ret;
 	e->report.downtime_us = (vfm_now_ns() - e->stopped_ns) / 1000;
+	vfm_handover_ran(e);
 	/* The device is ours and runs, whether or not the source can be told. */
-	if (vfm_engine_put(e, VFM_STREAM_RUNNING, 0, NULL, 0))
-		memset(&e->err, 0, sizeof(e->err));
+	if (!vfm_engine_put(e, VFM_STREAM_RUNNING, 0, NULL, 0))
+		vfm_handover_part(e);
+	memset(&e->err, 0, sizeof(e->err));
 	return 0;
 }
 
@@ -272,9 +283,12 @@ static void recover(struct vfm_engine *e)
 	struct vfm_err second;
 
 	vfm_engine_abort(e);
-	if (!e->report.committed)
-		vfm_sink_reset(e);
-	if (!e->report.committed && e->added && vfm_memory_drop(e->mem, e->dev, &second))
+	if (!e->report.committed) {
+		vfm_handover_refuse(e);
+		vfm_handover_refused(e, vfm_sink_reset(e));
+	}
+	if (!e->report.committed && !e->stay && e->added &&
+	    vfm_memory_drop(e->mem, e->dev, &second))
 		vfm_engine_also(e, &second);
 	if (vfm_engine_disarm(e, &second))
 		vfm_engine_also(e, &second);

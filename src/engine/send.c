@@ -18,8 +18,8 @@
  * only known when all of it is out, so each round ends with a flush: neither the rate
  * nor the stop is judged by what still waits in a queue.
  *
- * Seams for what is to come: judge() where a prediction replaces one division,
- * give() where a journal decides.
+ * A seam for what is to come: judge() where a prediction replaces one division. What a
+ * journal has to do with it is handover.c's.
  */
 
 #include "engine/engine.h"
@@ -30,6 +30,7 @@
 
 #include "base/bytes.h"
 #include "base/util.h"
+#include "engine/handover.h"
 #include "engine/pipe.h"
 
 /* Sizes above are nonsense, and taken for "not known". */
@@ -89,10 +90,12 @@ static int shake_hands(struct vfm_engine *e)
 	if (!ret)
 		ret = vfm_engine_write_identity(e, &id);
 	if (!ret)
+		ret = vfm_handover_offer(e);
+	if (!ret)
 		ret = write_map(e);
 	if (!ret)
 		ret = vfm_engine_open_in(e);
-	return ret ? ret : vfm_engine_expect(e, VFM_STREAM_READY, &record);
+	return ret ? ret : vfm_handover_expect(e, VFM_STREAM_READY, &record);
 }
 
 static int send_setup(struct vfm_engine *e)
@@ -102,6 +105,8 @@ static int send_setup(struct vfm_engine *e)
 	e->paused = e->origin == VFM_STATE_STOP;
 	if (!ret)
 		ret = shake_hands(e);
+	if (!ret)
+		ret = vfm_handover_begin(e);
 	e->listen = true;
 	if (!ret)
 		ret = vfm_pipe_start(e);
@@ -363,6 +368,8 @@ static int give(struct vfm_engine *e)
 	/* The last moment for the peer to complain, and for a cancellation. */
 	if (!ret)
 		ret = vfm_engine_service(e);
+	if (!ret)
+		ret = vfm_handover_give(e);
 	if (ret)
 		return ret;
 	e->deaf = true;
@@ -399,6 +406,8 @@ static int send_commit(struct vfm_engine *e)
 	ret = vfm_engine_expect(e, VFM_STREAM_RUNNING, &record);
 	if (!e->paused)
 		e->report.downtime_us = (vfm_now_ns() - e->stopped_ns) / 1000;
+	if (!ret)
+		vfm_handover_given(e, !stopped);
 	if (stopped && ret)
 		vfm_engine_also(e, &second);
 	else if (stopped)
@@ -428,8 +437,11 @@ VFM_API int vfm_migrate_send(struct vfm_device *dev, struct vfm_memory *mem, int
 	if (!ret)
 		ret = vfm_engine_run(&e, send_stages, VFM_ARRAY_SIZE(send_stages));
 	/* The device first: it stands still, and the peer cannot run before COMMIT. */
-	if (ret && !e.report.committed)
+	if (ret && !e.report.committed) {
+		vfm_handover_keep(&e);
 		vfm_source_recover(&e);
+		vfm_handover_kept(&e);
+	}
 	if (ret)
 		vfm_engine_abort(&e);
 	return vfm_engine_finish(&e, ret, report, err);

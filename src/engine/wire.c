@@ -202,6 +202,7 @@ static int aborted(struct vfm_engine *e, const struct vfm_stream_record *record)
 	int code = vfm_layout_read_abort(text, sizeof(text), record);
 
 	e->told = true;
+	e->aborted = true;
 	return vfm_fail(&e->err, code, "%s: %s", e->peer, text);
 }
 

@@ -151,6 +151,8 @@ static const struct type_rule rules[] = {
 	[VFM_STREAM_READY]       = { "READY", ON_WIRE, 0, ANY_SIZE, NULL },
 	[VFM_STREAM_LOADED]      = { "LOADED", ON_WIRE, 0, ANY_SIZE, NULL },
 	[VFM_STREAM_RUNNING]     = { "RUNNING", ON_WIRE, 0, ANY_SIZE, NULL },
+	[VFM_STREAM_HANDOVER]    = { "HANDOVER", ON_WIRE, VFM_STREAM_OPTIONAL,
+				     VFM_STREAM_HANDOVER_SIZE, VFM_STREAM_PAYLOAD_MAX, NULL },
 };
 /* clang-format on */
 

@@ -36,6 +36,7 @@
 
 /* Of MEMORY_DATA: the address before the bytes. Of MEMORY_ZERO: address and size. */
 #define VFM_STREAM_IOVA_SIZE 8u
+#define VFM_STREAM_HANDOVER_SIZE 32u
 #define VFM_STREAM_ZERO_SIZE 16u
 
 /* So that whoever keeps something for each device is bounded; far more than a machine has. */

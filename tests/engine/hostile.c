@@ -83,6 +83,7 @@ static const struct { char letter; enum vfm_stream_type type; } letters[] = {
 	{ 'c', VFM_STREAM_COMMIT }, { 'n', VFM_STREAM_MEMORY_MAP }, { 'd', VFM_STREAM_DEVICE_DATA },
 	{ 'C', VFM_STREAM_COMMIT }, { 'M', VFM_STREAM_MEMORY_MAP }, { 'm', VFM_STREAM_MEMORY_DATA },
 	{ 'z', VFM_STREAM_MEMORY_ZERO }, { 'p', VFM_STREAM_PHASE }, { 'a', VFM_STREAM_ABORT },
+	{ 'h', VFM_STREAM_HANDOVER }, { 'k', VFM_STREAM_HANDOVER }, { 'x', VFM_STREAM_HANDOVER },
 };
 /* clang-format on */
 
@@ -116,6 +117,16 @@ static size_t fill(const struct talk *t, char letter, uint8_t *buf, size_t room)
 		break;
 	case 'C':
 		vfm_write_le32(&w, t->flags);
+		break;
+	case 'h': /* a source's, a destination's, and nobody's */
+	case 'k':
+		vfm_write_zeros(&w, 16);
+		vfm_write_le64(&w, 1);
+		vfm_write_le32(&w, letter == 'h' ? VFM_ROLE_SOURCE : VFM_ROLE_DESTINATION);
+		vfm_write_le32(&w, letter == 'h' ? VFM_HANDOVER_BEGUN : VFM_HANDOVER_LOADING);
+		break;
+	case 'x':
+		vfm_write_zeros(&w, 32);
 		break;
 	case 'a':
 		vfm_write_le32(&w, 0);
@@ -214,6 +225,13 @@ static const struct lie lies[] = {
 	{ "InDep", { .phase = VFM_PHASE_STOP_COPY }, -EPROTO, "unexpected record PHASE" },
 	{ "InDer", { 0 }, -EPROTO, "unexpected record READY" },
 	{ "InDeC", { .flags = 2 }, -EPROTO, "commit: unexpected record COMMIT" },
+	/* handovers */
+	{ "Ix", { 0 }, -EPROTO, "the source's HANDOVER makes no sense" },
+	{ "Ik", { 0 }, -EPROTO, "the source's HANDOVER makes no sense" },
+	{ "Ihh", { 0 }, -EPROTO, "unexpected record HANDOVER" },
+	{ "Ihn", { 0 }, -ECONNRESET, "data: the source has closed the connection" },
+	{ "Inh", { 0 }, -EPROTO, "unexpected record HANDOVER" },
+	{ "InDeh", { 0 }, -EPROTO, "commit: unexpected record HANDOVER" },
 	/* phases */
 	{ "Inp", { .phase = VFM_PHASE_SETUP }, -EPROTO, "unexpected record PHASE" },
 	{ "Inp", { .phase = VFM_PHASE_LOAD }, -EPROTO, "unexpected record PHASE" },
@@ -402,6 +420,11 @@ static const struct answer answers[] = {
 	{ "r", "l", -ECONNRESET, "commit: the destination has closed the connection", true },
 	{ "r", "ll", -EPROTO, "commit: unexpected record LOADED", true },
 	{ "r", "la", -EREMOTEIO, "commit: destination: bad?[2Jluck", true },
+	{ "x", NULL, -EPROTO, "setup: the destination's HANDOVER makes no sense", false },
+	{ "h", NULL, -EPROTO, "setup: the destination's HANDOVER makes no sense", false },
+	{ "kk", NULL, -EPROTO, "setup: unexpected record HANDOVER", false },
+	{ "rk", NULL, -EPROTO, "unexpected record HANDOVER", false },
+	{ "r", "k", -EPROTO, "load: unexpected record HANDOVER", false },
 	/* a COMMIT that cannot be said is none */
 	{ "r", "l", -EPIPE, "commit: ", false, NULL, true },
 	{ "r", "la", -EREMOTEIO, "commit: destination: bad?[2Jluck", false, NULL, true },

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/*
+ * Who decides whose a device is. There is one question, whether a state may become
+ * true, and whoever answers it: a pair of journals (owner_pair.c), where each side
+ * may answer for itself what the protocol lets it, or a store that compares and swaps,
+ * where a side that was cut off is told that it is too late.
+ */
+
+#ifndef VFM_ENGINE_OWNER_H
+#define VFM_ENGINE_OWNER_H
+
+#include "engine/statement.h"
+
+struct vfm_owner;
+
+/**
+ * struct vfm_owner_ops
+ * @say: make a state of ours true, with VFM_JOURNAL_* flags; durable when it returns 0.
+ *	-ESTALE: the other side, or a later epoch, has decided otherwise. After any failure
+ *	it may be true or not, and nothing may be done that depends on it
+ * @forget: both sides know how it ended
+ * @close: let go, whatever the state is
+ */
+struct vfm_owner_ops {
+	int (*say)(struct vfm_owner *o, enum vfm_handover state, uint32_t flags,
+		   struct vfm_err *err);
+	int (*forget)(struct vfm_owner *o, struct vfm_err *err);
+	void (*close)(struct vfm_owner *o);
+};
+
+/** struct vfm_owner - first in every implementation's struct; @who.state: the last one said */
+struct vfm_owner {
+	const struct vfm_owner_ops *ops;
+	struct vfm_statement who;
+};
+
+/** vfm_owner_pair_new() - decide by a journal in @dir, beginning with @who.state. */
+int vfm_owner_pair_new(struct vfm_owner **out, const char *dir, const struct vfm_statement *who,
+		       uint32_t flags, const char *uri, const char *peer,
+		       struct vfm_err *err) VFM_MUST_CHECK;
+
+#endif

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/*
+ * What the files of recovery share: recover.c goes through the journals and decides,
+ * recover_device.c brings a device to where a decision wants it, recover_peer.c asks
+ * and answers.
+ */
+
+#ifndef VFM_ENGINE_RECOVER_H
+#define VFM_ENGINE_RECOVER_H
+
+#include "base/io.h"
+#include "engine/journal.h"
+
+/**
+ * vfm_recover_device() - bring the journal's device to where its state wants it
+ * @state: where it is then; VFM_STATE_ERROR if that cannot be told
+ */
+int vfm_recover_device(const struct vfm_recover_opts *opts, const struct vfm_journal *j,
+		       enum vfm_handover want, enum vfm_state *state,
+		       struct vfm_err *err) VFM_MUST_CHECK;
+
+/** vfm_recover_look() - where the device is, without changing anything. */
+enum vfm_state vfm_recover_look(const struct vfm_recover_opts *opts, const struct vfm_journal *j);
+
+/** vfm_recover_say() - one statement to the peer. */
+int vfm_recover_say(int fd, const struct vfm_statement *s, const struct vfm_wait *wait,
+		    struct vfm_err *err) VFM_MUST_CHECK;
+
+/** vfm_recover_hear() - one from it. 1: there is one; 0: it has ended */
+int vfm_recover_hear(int fd, struct vfm_statement *s, const struct vfm_wait *wait,
+		     struct vfm_err *err) VFM_MUST_CHECK;
+
+#endif
