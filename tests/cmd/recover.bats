@@ -189,6 +189,6 @@ giving() {
 @test "wrong usage of recover" {
 	fails 2 "exclude each other" "$VFMIG" recover --peer 1:1 --listen 1 "$T"
 	fails 2 "not one of" "$VFMIG" recover --owner me "$T"
-	fails 2 "--journal= is empty" "$VFMIG" migrate --journal= sim:dma sim:dma
+	fails 2 "--journal is empty" "$VFMIG" migrate --journal= sim:dma sim:dma
 	fails 1 "folder of journals" "$VFMIG" recover "$T/none"
 }
