@@ -187,19 +187,19 @@ static bool settle_here(const struct recovery *r, struct vfm_journal *j, struct 
 static int ask(const struct recovery *r, struct vfm_journal *j, enum vfm_handover *other,
 	       struct vfm_err *err)
 {
-	struct vfm_statement answer = { 0 };
+	struct vfm_statement theirs = { 0 };
 	int ret = vfm_recover_say(r->opts->fd, &j->head.who, &r->wait, err);
 
 	if (!ret)
-		ret = vfm_recover_hear(r->opts->fd, &answer, &r->wait, err);
+		ret = vfm_recover_hear(r->opts->fd, &theirs, &r->wait, err);
 	if (ret == 0)
 		return vfm_fail(err, -ECONNRESET, "the other side has ended");
 	if (ret < 0)
 		return ret;
-	if (memcmp(answer.id, j->head.who.id, sizeof(answer.id)) != 0 ||
-	    answer.role != opposite(j->head.who.role))
+	if (memcmp(theirs.id, j->head.who.id, sizeof(theirs.id)) != 0 ||
+	    theirs.role != opposite(j->head.who.role))
 		return vfm_fail(err, -EPROTO, "the other side answers what was not asked");
-	*other = vfm_statement_same(&answer, &j->head.who) ? answer.state : VFM_HANDOVER_DAMAGED;
+	*other = vfm_statement_same(&theirs, &j->head.who) ? theirs.state : VFM_HANDOVER_DAMAGED;
 	return 0;
 }
 
