@@ -230,11 +230,7 @@ static const struct lie lies[] = {
 	{ "Ik", { 0 }, -EPROTO, "the source's HANDOVER makes no sense" },
 	{ "Ihh", { 0 }, -EPROTO, "unexpected record HANDOVER" },
 	{ "Ihn", { 0 }, -ECONNRESET, "data: the source has closed the connection" },
-	{ "I"
-	  "nh",
-	  { 0 },
-	  -EPROTO,
-	  "unexpected record HANDOVER" },
+	{ "InDh", { 0 }, -EPROTO, "unexpected record HANDOVER" },
 	{ "InDeh", { 0 }, -EPROTO, "commit: unexpected record HANDOVER" },
 	/* phases */
 	{ "Inp", { .phase = VFM_PHASE_SETUP }, -EPROTO, "unexpected record PHASE" },
