@@ -43,6 +43,52 @@ struct vfm_phase_report {
 	uint64_t memory_bytes;
 };
 
+/** enum vfm_part - of a downtime: what can be the longest of it */
+enum vfm_part {
+	VFM_PART_NONE,
+	VFM_PART_SOURCE_ARCS,	   /* steps of the source to STOP_COPY */
+	VFM_PART_MEMORY,	   /* sending DMA memory */
+	VFM_PART_SAVE,		   /* reading the source's data */
+	VFM_PART_WIRE,		   /* sending it */
+	VFM_PART_LOAD,		   /* loading it at the destination */
+	VFM_PART_DESTINATION_ARCS, /* steps of the destination to RUNNING */
+	VFM_PART_ROUND_TRIPS,	   /* END and LOADED, COMMIT and RUNNING */
+};
+#define VFM_NR_PARTS (VFM_PART_ROUND_TRIPS + 1)
+
+/** vfm_part_name() - "none", "source-arcs", "memory", "save", "wire", "load", and so on. */
+const char *vfm_part_name(enum vfm_part part);
+
+/**
+ * struct vfm_prediction - of the downtime, if the source were stopped at once
+ * @downtime_us: expected
+ * @error_us: to both sides; wide where little was measured
+ * @assumed: a rate or size in it could not be measured, and was assumed
+ * @limiting: what takes longest
+ * @limiting_us: so long
+ * @margin_us: so much longer than what comes next
+ * @device_bytes, @memory_bytes: left to be moved
+ * @save_rate, @wire_rate, @load_rate: bytes a second of the stages; 0: not known
+ * @source_arcs_us, @destination_arcs_us: their steps, judged from those that were taken
+ * @round_trip_us: one of the two; 0: not known
+ */
+struct vfm_prediction {
+	uint64_t downtime_us;
+	uint64_t error_us;
+	bool assumed;
+	enum vfm_part limiting;
+	uint64_t limiting_us;
+	uint64_t margin_us;
+	uint64_t device_bytes;
+	uint64_t memory_bytes;
+	uint64_t save_rate;
+	uint64_t wire_rate;
+	uint64_t load_rate;
+	uint64_t source_arcs_us;
+	uint64_t destination_arcs_us;
+	uint64_t round_trip_us;
+};
+
 /**
  * struct vfm_migration_report - what happened
  * @phase: the phase reached; VFM_PHASE_DONE when it succeeded
@@ -54,6 +100,11 @@ struct vfm_phase_report {
  *	RUNNING (destination)
  * @bytes_per_second: measured while the source ran; 0: nothing was moved by then
  * @all_dirty: there was no dirty log, or it failed: memory was sent whole, after the stop
+ * @prediction: source: the last one before the stop, to be compared with @downtime_us
+ * @told_bytes: source: what the device said is left, just before it was stopped; 0: nothing
+ * @came_bytes: what it gave after that
+ * @told_wrong: these two do not agree, whatever the device may have meant
+ * @forced: stopped although a limit would be broken, as VFM_ON_LIMIT_FORCE has it
  */
 struct vfm_migration_report {
 	enum vfm_phase phase;
@@ -69,13 +120,25 @@ struct vfm_migration_report {
 	uint64_t bytes_per_second;
 	bool all_dirty;
 	struct vfm_phase_report phases[VFM_NR_PHASES];
+	struct vfm_prediction prediction;
+	uint64_t told_bytes;
+	uint64_t came_bytes;
+	bool told_wrong;
+	bool forced;
+};
+
+/** enum vfm_on_limit - what to do when a limit cannot be kept */
+enum vfm_on_limit {
+	VFM_ON_LIMIT_ABORT, /* -EDQUOT, and the source runs on */
+	VFM_ON_LIMIT_FORCE, /* stop it all the same */
 };
 
 /**
  * struct vfm_migrate_opts - begin with VFM_MIGRATE_OPTS(), never with zeros
  * @size: sizeof(struct vfm_migrate_opts)
- * @max_downtime_ms: the device is stopped only when the rest fits into this at the
- *	rate measured; 0: no limit
+ * @max_downtime_ms: the device is stopped only when the predicted downtime, with its
+ *	error, fits into this; 0: no limit. What could not be measured at all is assumed to be
+ *	quick, and its error is not held against the device
  * @max_rounds: rounds of pre-copy in which that must come true, or the migration
  *	is refused with -EDQUOT and the device runs on; 0: 100
  * @timeout_ms: longest silence of the other side; 0: for ever
@@ -84,6 +147,9 @@ struct vfm_migration_report {
  * @progress: called from the calling thread a few times a second, may be NULL
  * @before_run: destination: called between COMMIT and RUNNING, may be NULL; the place to
  *	wire what is not part of the device. Failing here leaves the device in STOP
+ * @max_time_ms: from the beginning until it must have been decided to stop the source; 0:
+ *	no limit. A call of the device that is under way is not cut short
+ * @on_limit: what happens when @max_rounds or @max_time_ms is reached before that
  */
 struct vfm_migrate_opts {
 	size_t size;
@@ -95,6 +161,8 @@ struct vfm_migrate_opts {
 	void (*progress)(void *user, const struct vfm_migration_report *now);
 	int (*before_run)(void *user, struct vfm_device *dev, struct vfm_err *err);
 	void *user;
+	unsigned int max_time_ms;
+	enum vfm_on_limit on_limit;
 };
 
 /** VFM_MIGRATE_OPTS() - a struct vfm_migrate_opts with the defaults; change its fields afterwards.

@@ -33,6 +33,7 @@ enum vfm_stream_type {
 	VFM_STREAM_READY = 10,	    /* wire, from the destination: identity accepted */
 	VFM_STREAM_LOADED = 11,	    /* wire, from the destination: image proven, device in STOP */
 	VFM_STREAM_RUNNING = 12,    /* wire, from the destination: device in RUNNING */
+	VFM_STREAM_RATES = 13,	    /* wire, optional, from the destination: how far and how fast */
 };
 
 #define VFM_STREAM_OPTIONAL (1u << 0)  /* a reader that does not know the type skips it */

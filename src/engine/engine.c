@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "protocol/v2.h"
 
 /* Progress is reported that often, and at every change of phase. */
 #define PROGRESS_NS 250000000u
@@ -107,6 +108,28 @@ void vfm_engine_count(struct vfm_engine *e, uint64_t device_bytes, uint64_t memo
 		return;
 	e->rate.bytes += (double)(device_bytes + memory_bytes);
 	e->rate.ns += (double)ns;
+}
+
+int vfm_engine_walk(struct vfm_engine *e, enum vfm_state state)
+{
+	enum vfm_state at = e->origin;
+	unsigned int steps = 0;
+	uint64_t start = vfm_now_ns();
+	int ret = vfm_device_set_state(e->dev, state, &e->err);
+
+	while (at != state && !vfm_next_state(e->migration, at, state, &at))
+		steps++;
+	if (!ret) {
+		e->arcs.count += steps;
+		e->arcs.ns += (double)(vfm_now_ns() - start);
+	}
+	return ret;
+}
+
+bool vfm_engine_late(const struct vfm_engine *e)
+{
+	return e->opts.max_time_ms && e->report.phase < VFM_PHASE_STOP &&
+	       vfm_now_ns() - e->began_ns >= (uint64_t)e->opts.max_time_ms * 1000000;
 }
 
 int vfm_engine_run(struct vfm_engine *e, const struct vfm_stage *stages, size_t count)

@@ -116,7 +116,7 @@ static int receive_setup(struct vfm_engine *e)
 		ret = accept_memory(e);
 	if (!ret)
 		ret = vfm_sink_begin(e);
-	return ret ? ret : vfm_engine_write(e, VFM_STREAM_READY, NULL, 0);
+	return ret ? ret : vfm_rates_ready(e);
 }
 
 /* ---- data ---------------------------------------------------------------- */
@@ -156,12 +156,13 @@ static int on_memory_zero(struct vfm_engine *e, const struct vfm_stream_record *
 	return 0;
 }
 
-/* Phases are told for the report alone, and go on in their order. */
+/* Phases go on in their order. They are told for the report, and to be answered with our rates. */
 static int on_phase(struct vfm_engine *e, const struct vfm_stream_record *record)
 {
 	struct vfm_reader r = vfm_reader_of(record->data, (size_t)record->size);
 	uint32_t phase = vfm_read_le32(&r);
 	uint32_t round = vfm_read_le32(&r);
+	uint32_t flags = r.left >= 4 ? vfm_read_le32(&r) : 0;
 
 	if (!vfm_reader_ok(&r) || phase < e->report.phase || phase > VFM_PHASE_STOP_COPY)
 		return vfm_engine_unexpected(e, record);
@@ -169,7 +170,9 @@ static int on_phase(struct vfm_engine *e, const struct vfm_stream_record *record
 		vfm_engine_enter(e, phase);
 	if (phase == VFM_PHASE_PRECOPY)
 		e->report.rounds = round + 1;
-	return 0;
+	e->phases++;
+	e->peer_rates = flags & VFM_LAYOUT_ANSWER;
+	return vfm_rates_tell(e, true);
 }
 
 static const struct {
@@ -197,6 +200,8 @@ static int receive_data(struct vfm_engine *e)
 
 	while (!(ret = vfm_engine_read(e, &record)) && record.type != VFM_STREAM_END) {
 		ret = dispatch(e, &record);
+		if (!ret)
+			ret = vfm_rates_tell(e, false);
 		if (ret)
 			break;
 	}

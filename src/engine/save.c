@@ -24,7 +24,7 @@ int vfm_source_stop(struct vfm_engine *e)
 
 ssize_t vfm_source_read(struct vfm_engine *e)
 {
-	uint64_t start = vfm_now_ns();
+	uint64_t start = vfm_now_ns(), put;
 	void *buf = vfm_stream_buffer(e->out);
 	bool end;
 	ssize_t n = vfm_device_read_chunk(e->dev, buf, VFM_STREAM_PAYLOAD_MAX, &end, &e->err);
@@ -32,12 +32,15 @@ ssize_t vfm_source_read(struct vfm_engine *e)
 
 	if (n <= 0)
 		return n;
+	vfm_gauge_add(&e->save, (uint64_t)n, vfm_now_ns() - start);
 	ret = vfm_engine_service(e);
+	put = vfm_now_ns();
 	if (!ret)
 		ret = vfm_engine_put(e, VFM_STREAM_DEVICE_DATA, end ? VFM_STREAM_CHUNK_END : 0, buf,
 				     (size_t)n);
 	if (ret)
 		return ret;
+	vfm_gauge_add(&e->wire, (uint64_t)n, vfm_now_ns() - put);
 	vfm_engine_count(e, (uint64_t)n, 0, vfm_now_ns() - start);
 	return n;
 }

@@ -25,6 +25,7 @@
 
 #include "base/bytes.h"
 #include "base/util.h"
+#include "stream/format.h"
 
 /* How long the end of a connection that has failed already may take. */
 #define CLOSING_MS 1000
@@ -69,6 +70,20 @@ static int silence(struct vfm_engine *e, unsigned int ms)
 			e->peer ? e->peer : "file", ms);
 }
 
+static int listen_once(struct vfm_engine *e);
+
+/* The peer speaks while we wait to write: it complains, or tells how far it is. */
+static int interrupted(struct vfm_engine *e)
+{
+	int ret = listen_once(e);
+
+	if (ret) {
+		e->cause = e->err;
+		e->cause.code = ret;
+	}
+	return ret;
+}
+
 /* The streams' wait. */
 static int wait_fd(void *user, int fd, short events)
 {
@@ -87,11 +102,11 @@ static int wait_fd(void *user, int fd, short events)
 		if (e->listen && !e->closing)
 			main.events |= POLLIN;
 		ret = turn(e, &main, left_ms);
+		if (!ret && main.revents & ~events & POLLIN)
+			ret = interrupted(e);
 		if (ret)
 			return ret;
-		if (main.revents & ~events & POLLIN)
-			return -EPIPE; /* the peer complains; what, is read by hear() */
-		if (main.revents)
+		if (main.revents & (events | ~POLLIN))
 			return 0;
 		if (limit_ms && now >= end)
 			return silence(e, limit_ms);
@@ -152,14 +167,9 @@ static int aborted(struct vfm_engine *e, const struct vfm_stream_record *record)
 	return vfm_fail(&e->err, code, "%s: %s", e->peer, text);
 }
 
-int vfm_engine_read(struct vfm_engine *e, struct vfm_stream_record *record)
+/* What a read has brought, with @ret. */
+static int judge_read(struct vfm_engine *e, struct vfm_stream_record *record, int ret)
 {
-	struct pollfd nothing = { .fd = -1 };
-	int ret = turn(e, &nothing, 0);
-
-	if (ret)
-		return caused(e, ret);
-	ret = vfm_stream_read(e->in, record, &e->err);
 	if (ret < 0)
 		return unread(e, ret);
 	if (ret == 0 && e->peer)
@@ -177,6 +187,16 @@ int vfm_engine_read(struct vfm_engine *e, struct vfm_stream_record *record)
 	return 0;
 }
 
+int vfm_engine_read(struct vfm_engine *e, struct vfm_stream_record *record)
+{
+	struct pollfd nothing = { .fd = -1 };
+	int ret = turn(e, &nothing, 0);
+
+	if (ret)
+		return caused(e, ret);
+	return judge_read(e, record, vfm_stream_read(e->in, record, &e->err));
+}
+
 int vfm_engine_unexpected(struct vfm_engine *e, const struct vfm_stream_record *record)
 {
 	return vfm_fail(&e->err, -EPROTO, "unexpected record %s (type %u) at %llu",
@@ -187,11 +207,32 @@ int vfm_engine_unexpected(struct vfm_engine *e, const struct vfm_stream_record *
 int vfm_engine_expect(struct vfm_engine *e, enum vfm_stream_type type,
 		      struct vfm_stream_record *record)
 {
-	int ret = vfm_engine_read(e, record);
+	for (;;) {
+		int ret = vfm_engine_read(e, record);
 
-	if (ret)
+		if (ret || record->type == type)
+			return ret;
+		if (e->sink || record->type != VFM_STREAM_RATES)
+			return vfm_engine_unexpected(e, record);
+		ret = vfm_rates_take(e, record);
+		if (ret)
+			return ret;
+	}
+}
+
+/*
+ * A record that has begun to arrive while we send. One of an unknown kind that is
+ * optional is done with, too: waiting for one that matters could take for ever.
+ */
+static int listen_once(struct vfm_engine *e)
+{
+	struct vfm_stream_record record;
+	int ret = judge_read(e, &record, vfm_stream_next(e->in, &record, &e->err));
+
+	if (ret || !vfm_stream_type_known(record.type))
 		return ret;
-	return record->type == type ? 0 : vfm_engine_unexpected(e, record);
+	return record.type == VFM_STREAM_RATES ? vfm_rates_take(e, &record)
+					       : vfm_engine_unexpected(e, &record);
 }
 
 /* ---- writing ------------------------------------------------------------- */
@@ -232,15 +273,11 @@ static int written(struct vfm_engine *e, int ret)
 int vfm_engine_service(struct vfm_engine *e)
 {
 	struct pollfd main = { .fd = e->listen && e->in ? e->fd : -1, .events = POLLIN };
-	struct vfm_stream_record record;
 	int ret = turn(e, &main, 0);
 
 	if (ret)
 		return caused(e, ret);
-	if (!main.revents)
-		return 0;
-	ret = vfm_engine_read(e, &record);
-	return ret ? ret : vfm_engine_unexpected(e, &record);
+	return main.revents ? listen_once(e) : 0;
 }
 
 int vfm_engine_idle(struct vfm_engine *e, unsigned int ms)
@@ -285,7 +322,7 @@ int vfm_engine_write_end(struct vfm_engine *e)
 	return ret ? ret : written(e, vfm_stream_write_end(e->out, &e->err));
 }
 
-int vfm_engine_write_phase(struct vfm_engine *e, enum vfm_phase phase)
+int vfm_engine_write_phase(struct vfm_engine *e, enum vfm_phase phase, uint32_t round)
 {
 	uint8_t buf[VFM_LAYOUT_PHASE_SIZE];
 	struct vfm_writer w = vfm_writer_of(buf, sizeof(buf));
@@ -294,7 +331,9 @@ int vfm_engine_write_phase(struct vfm_engine *e, enum vfm_phase phase)
 	if (ret)
 		return ret;
 	vfm_write_le32(&w, phase);
-	vfm_write_le32(&w, e->report.rounds);
+	vfm_write_le32(&w, round);
+	vfm_write_le32(&w, e->peer_rates ? VFM_LAYOUT_ANSWER : 0);
+	e->phases++;
 	return vfm_engine_put(e, VFM_STREAM_PHASE, VFM_STREAM_OPTIONAL, buf, sizeof(buf));
 }
 

@@ -151,6 +151,7 @@ static const struct type_rule rules[] = {
 	[VFM_STREAM_READY]       = { "READY", ON_WIRE, 0, ANY_SIZE, NULL },
 	[VFM_STREAM_LOADED]      = { "LOADED", ON_WIRE, 0, ANY_SIZE, NULL },
 	[VFM_STREAM_RUNNING]     = { "RUNNING", ON_WIRE, 0, ANY_SIZE, NULL },
+	[VFM_STREAM_RATES]       = { "RATES", ON_WIRE, VFM_STREAM_OPTIONAL, ANY_SIZE, NULL },
 };
 /* clang-format on */
 
