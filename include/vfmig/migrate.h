@@ -236,6 +236,91 @@ int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, struct vfm_d
 		struct vfm_memory *dst_mem, const struct vfm_migrate_opts *opts,
 		struct vfm_migration_report *report, struct vfm_err *err) VFM_MUST_CHECK;
 
+/* ---- before a migration --------------------------------------------------- */
+
+/** enum vfm_finding_kind - how much something that was found matters */
+enum vfm_finding_kind {
+	VFM_FINDING_NOTE,    /* good to know */
+	VFM_FINDING_LIMIT,   /* breaks a limit */
+	VFM_FINDING_BLOCKER, /* keeps the device from being moved there */
+};
+
+/** struct vfm_finding - one of them, as a sentence without a full stop */
+struct vfm_finding {
+	enum vfm_finding_kind kind;
+	char text[320];
+};
+
+#define VFM_MAX_FINDINGS 16
+
+/**
+ * struct vfm_preflight_end - a device, as far as it answers
+ * @known: it could be asked at all, and can migrate
+ * @migration: VFM_MIGRATION_*
+ * @protocol: 1 or 2, 0: unknown
+ * @data_size: its estimate of its state, 0: it does not tell
+ * @has_compat, @compat: what images it writes and reads
+ */
+struct vfm_preflight_end {
+	bool known;
+	uint64_t migration;
+	unsigned int protocol;
+	enum vfm_state state;
+	uint64_t data_size;
+	bool has_compat;
+	struct vfm_compat compat;
+};
+
+/**
+ * struct vfm_preflight - whether a device can be moved, and how long it would stand still
+ * @compatible: nothing keeps it from that
+ * @fits: the prediction fits the limit
+ * @log: 1: the source has a dirty log, 0: it has none, -1: that could not be found out
+ * @measured_bytes, @measured_us: read from the source while it ran; 0: it has no PRE_COPY
+ * @change_rate: bytes of its state that change in a second, as far as that was seen
+ * @prediction: of the downtime; all zero unless @compatible
+ */
+struct vfm_preflight {
+	bool compatible;
+	bool fits;
+	int log;
+	struct vfm_preflight_end source, destination;
+	uint64_t measured_bytes, measured_us;
+	uint64_t change_rate;
+	struct vfm_prediction prediction;
+	size_t nr_findings;
+	struct vfm_finding findings[VFM_MAX_FINDINGS];
+};
+
+/**
+ * struct vfm_preflight_opts - zero it, then fill in
+ * @size: sizeof(struct vfm_preflight_opts)
+ * @max_downtime_ms: 0: no limit
+ * @wire_rate: bytes a second; 0: measure what a socket of this machine takes
+ */
+struct vfm_preflight_opts {
+	size_t size;
+	unsigned int max_downtime_ms;
+	uint64_t wire_rate;
+};
+
+/**
+ * vfm_preflight() - look at both ends of a migration without stopping anything
+ * @opts: NULL for all zero
+ * @report: filled in as far as things were found out, whatever is returned
+ *
+ * A source in RUNNING with PRE_COPY is read in that state, for 300 ms and 64 MiB at most, and
+ * goes back to RUNNING; its dirty log is started and ended. The destination is only asked.
+ *
+ * Return: 0: it fits. -ENOTTY, -ENOTUNIQ, -EINVAL: it cannot be moved there, because a device
+ * cannot migrate, the two differ, or one is in a state in which it cannot begin. -EDQUOT:
+ * the limit would be broken. Others: a device failed while it was asked. If the source cannot
+ * be brought back to RUNNING the text says where it is.
+ */
+int vfm_preflight(struct vfm_device *src, struct vfm_device *dst,
+		  const struct vfm_preflight_opts *opts, struct vfm_preflight *report,
+		  struct vfm_err *err) VFM_MUST_CHECK;
+
 #ifdef __cplusplus
 }
 #endif

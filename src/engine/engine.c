@@ -110,17 +110,23 @@ void vfm_engine_count(struct vfm_engine *e, uint64_t device_bytes, uint64_t memo
 	e->rate.ns += (double)ns;
 }
 
+unsigned int vfm_engine_count_arcs(const struct vfm_engine *e, enum vfm_state from,
+				   enum vfm_state to)
+{
+	unsigned int count = 0;
+
+	while (from != to && !vfm_next_state(e->migration, from, to, &from))
+		count++;
+	return count;
+}
+
 int vfm_engine_walk(struct vfm_engine *e, enum vfm_state state)
 {
-	enum vfm_state at = e->origin;
-	unsigned int steps = 0;
 	uint64_t start = vfm_now_ns();
 	int ret = vfm_device_set_state(e->dev, state, &e->err);
 
-	while (at != state && !vfm_next_state(e->migration, at, state, &at))
-		steps++;
 	if (!ret) {
-		e->arcs.count += steps;
+		e->arcs.count += vfm_engine_count_arcs(e, e->origin, state);
 		e->arcs.ns += (double)(vfm_now_ns() - start);
 	}
 	return ret;

@@ -204,7 +204,11 @@ void vfm_engine_enter(struct vfm_engine *e, enum vfm_phase phase);
 void vfm_engine_count(struct vfm_engine *e, uint64_t device_bytes, uint64_t memory_bytes,
 		      uint64_t ns);
 
-/** vfm_engine_walk() - to a state, and measure the steps. As vfm_device_set_state(). */
+/** vfm_engine_count_arcs() - single steps that our device has between two states. */
+unsigned int vfm_engine_count_arcs(const struct vfm_engine *e, enum vfm_state from,
+				   enum vfm_state to);
+
+/** vfm_engine_walk() - from its origin to a state, and measure the steps. */
 int vfm_engine_walk(struct vfm_engine *e, enum vfm_state state) VFM_MUST_CHECK;
 
 /** vfm_engine_late() - max_time_ms is over, and the source not stopped yet. */

@@ -18,7 +18,6 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "protocol/v2.h"
 
 /* Sizes above are nonsense, and taken for "not known". */
 #define SIZE_SANE (UINT64_C(1) << 40)
@@ -124,15 +123,6 @@ void vfm_judge_sizes(struct vfm_engine *e)
 
 /* ---- what it comes to ------------------------------------------------------- */
 
-static unsigned int count_arcs(uint64_t migration, enum vfm_state from, enum vfm_state to)
-{
-	unsigned int count = 0;
-
-	while (from != to && !vfm_next_state(migration, from, to, &from))
-		count++;
-	return count;
-}
-
 /* A source that has taken no step yet is taken to be like its destination. */
 static void forecast_arcs(const struct vfm_engine *e, struct vfm_forecast *f)
 {
@@ -144,14 +134,14 @@ static void forecast_arcs(const struct vfm_engine *e, struct vfm_forecast *f)
 
 	if (!theirs.count)
 		ours = &e->arcs;
-	f->source_arcs = vfm_arcs_span(ours, count_arcs(e->migration, at, VFM_STATE_STOP_COPY));
+	f->source_arcs = vfm_arcs_span(ours, vfm_engine_count_arcs(e, at, VFM_STATE_STOP_COPY));
 	f->last_arc = vfm_arcs_span(ours, 1);
 	f->prove = vfm_arcs_span(theirs.count ? &theirs : ours,
 				 e->peer_rates ? e->rates.prove_arcs : 1);
 	f->run = vfm_arcs_span(theirs.count ? &theirs : ours,
 			       e->peer_rates ? e->rates.run_arcs
-					     : count_arcs(e->migration, VFM_STATE_STOP,
-							  VFM_STATE_RUNNING));
+					     : vfm_engine_count_arcs(e, VFM_STATE_STOP,
+								     VFM_STATE_RUNNING));
 	f->round_trip = (struct vfm_span){ .ns = (double)e->round_trip_ns,
 					   .error = (double)e->round_trip_ns / 2,
 					   .known = e->round_trip_ns > 0 };

@@ -65,6 +65,10 @@ void vfm_gauge_add(struct vfm_gauge *g, uint64_t bytes, uint64_t ns)
 
 	if (!bytes || !ns)
 		return;
+	if (g->cold)
+		*g = (struct vfm_gauge){ 0 };
+	else
+		g->cold = g->bytes <= 0;
 	g->bytes += (double)bytes;
 	g->ns += (double)ns;
 	g->open_bytes += (double)bytes;
@@ -163,11 +167,11 @@ static void transfer_of(struct transfer *t, const struct vfm_forecast *f)
 	t->wire = bytes * f->wire.ns;
 	t->load = bytes * f->load.ns;
 	source = f->overlap ? VFM_MAX(t->save, t->wire) : t->save + t->wire;
-	source_error =
-		f->overlap && t->save > t->wire ? t->save * f->save.error
-		: f->overlap
-			? t->wire * f->wire.error
-			: sqrt(square(t->save * f->save.error) + square(t->wire * f->wire.error));
+	/* What makes one of them wrong is often the same for both: a cold start, a busy machine. */
+	source_error = t->save * f->save.error + t->wire * f->wire.error;
+	if (f->overlap)
+		source_error =
+			t->save > t->wire ? t->save * f->save.error : t->wire * f->wire.error;
 	t->ns = VFM_MAX(source, t->load) + tail(f, t->load > source);
 	t->error = t->load > source ? t->load * f->load.error : source_error;
 	if (!f->size_known)
@@ -257,25 +261,28 @@ VFM_API const char *vfm_part_name(enum vfm_part part)
 	return (size_t)part < VFM_NR_PARTS ? part_names[part] : "invalid";
 }
 
-static void stage_words(const char *what, uint64_t rate, uint64_t bytes, char *text, size_t room)
+static void stage_words(const struct vfm_prediction *p, const char *what, uint64_t rate, char *text,
+			size_t room)
 {
-	snprintf(text, room, "%s is slowest, %.1f MiB/s%s for %.1f MiB", what,
-		 (double)(rate ? rate : VFM_ASSUMED_RATE) / MIB, rate ? "" : " (assumed)",
-		 (double)bytes / MIB);
+	double shown = (double)rate;
+
+	if (!rate && p->limiting_us)
+		shown = (double)p->device_bytes * 1e6 / (double)p->limiting_us;
+	snprintf(text, room, "%s is slowest, %.1f MiB/s%s for %.1f MiB", what, shown / MIB,
+		 rate ? "" : " (assumed)", (double)p->device_bytes / MIB);
 }
 
 void vfm_prediction_words(const struct vfm_prediction *p, char *text, size_t room)
 {
 	switch (p->limiting) {
 	case VFM_PART_SAVE:
-		stage_words("reading the source", p->save_rate, p->device_bytes, text, room);
+		stage_words(p, "reading the source", p->save_rate, text, room);
 		break;
 	case VFM_PART_WIRE:
-		stage_words("the wire", p->wire_rate, p->device_bytes, text, room);
+		stage_words(p, "the wire", p->wire_rate, text, room);
 		break;
 	case VFM_PART_LOAD:
-		stage_words("loading at the destination", p->load_rate, p->device_bytes, text,
-			    room);
+		stage_words(p, "loading at the destination", p->load_rate, text, room);
 		break;
 	case VFM_PART_MEMORY:
 		snprintf(text, room, "sending memory takes longest, %.1f ms for %.1f MiB",

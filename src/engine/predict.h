@@ -26,12 +26,14 @@
  * struct vfm_gauge - what a byte costs, from measurements in a row, older ones fading
  * @bytes, @ns: of all of them
  * @open_bytes, @open_ns: of the window that is not full yet
+ * @cold: there was but one, which paid for what was never touched before: the next replaces it
  * @windows, @mean, @spread: whole windows, their ns for a byte, and sum of squares around it
  */
 struct vfm_gauge {
 	double bytes, ns;
 	double open_bytes, open_ns;
 	double windows, mean, spread;
+	bool cold;
 };
 
 /** vfm_gauge_add() - one more; one that took no time or moved nothing tells nothing. */

@@ -19,7 +19,6 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "protocol/v2.h"
 
 #define TELL_NS 250000000u
 
@@ -27,15 +26,6 @@
 #define SYNC_MS 100
 
 /* ---- the destination ------------------------------------------------------ */
-
-static uint32_t count_arcs(const struct vfm_engine *e, enum vfm_state from, enum vfm_state to)
-{
-	uint32_t count = 0;
-
-	while (from != to && !vfm_next_state(e->migration, from, to, &from))
-		count++;
-	return count;
-}
 
 static void fill(struct vfm_engine *e, uint8_t buf[VFM_LAYOUT_RATES_SIZE])
 {
@@ -45,8 +35,8 @@ static void fill(struct vfm_engine *e, uint8_t buf[VFM_LAYOUT_RATES_SIZE])
 		.load_error = (uint32_t)(load.error * 1000),
 		.loaded = e->report.state_bytes,
 		.arc_ns = e->arcs.count ? (uint64_t)(e->arcs.ns / e->arcs.count) : 0,
-		.prove_arcs = count_arcs(e, VFM_STATE_RESUMING, VFM_STATE_STOP),
-		.run_arcs = count_arcs(e, VFM_STATE_STOP, VFM_STATE_RUNNING),
+		.prove_arcs = vfm_engine_count_arcs(e, VFM_STATE_RESUMING, VFM_STATE_STOP),
+		.run_arcs = vfm_engine_count_arcs(e, VFM_STATE_STOP, VFM_STATE_RUNNING),
 		.phases = e->phases,
 	};
 

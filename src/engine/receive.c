@@ -171,6 +171,7 @@ static int on_phase(struct vfm_engine *e, const struct vfm_stream_record *record
 	if (phase == VFM_PHASE_PRECOPY)
 		e->report.rounds = round + 1;
 	e->phases++;
+	vfm_gauge_fade(&e->load);
 	e->peer_rates = flags & VFM_LAYOUT_ANSWER;
 	return vfm_rates_tell(e, true);
 }
