@@ -23,7 +23,7 @@
 
 /* Part of a rate that is never believed, and what is added when there are few windows. */
 #define ERROR_FLOOR 0.03
-#define ERROR_FEW 0.5
+#define ERROR_FEW 1.0
 
 /* A step is judged from others, which may be of another kind. */
 #define ARC_ERROR 0.5
@@ -139,12 +139,11 @@ struct vfm_span vfm_arcs_span(const struct vfm_arcs *arcs, unsigned int count)
 
 /* ---- the prediction -------------------------------------------------------- */
 
-/* Times of the three stages for the data of the device, and what they come to. */
+/* Times of the three stages for the data of the device, each alone, and what they come to. */
 struct transfer {
 	double save, wire, load;
 	double ns;
 	double error;
-	enum vfm_part slowest;
 };
 
 /* A record that has left the slowest stage, or is on its way to it, has others to pass. */
@@ -176,9 +175,9 @@ static void transfer_of(struct transfer *t, const struct vfm_forecast *f)
 	t->error = t->load > source ? t->load * f->load.error : source_error;
 	if (!f->size_known)
 		t->error += SIZE_UNKNOWN * VFM_MAX(VFM_MAX(f->save.ns, f->wire.ns), f->load.ns);
-	t->slowest = t->load > t->save ? VFM_PART_LOAD : VFM_PART_SAVE;
-	if (t->wire > VFM_MAX(t->save, t->load * SAME))
-		t->slowest = VFM_PART_WIRE;
+	/* Behind loading that is as slow it is not known how slow the wire is. */
+	if (t->load > 0 && t->wire <= t->load * SAME && t->wire * SAME >= t->load)
+		t->wire = 0;
 }
 
 /* What takes longest, and by how much before the next. */
@@ -229,9 +228,9 @@ void vfm_predict(struct vfm_prediction *p, const struct vfm_forecast *f)
 		     (const double[]){
 			     [VFM_PART_SOURCE_ARCS] = f->source_arcs.ns,
 			     [VFM_PART_MEMORY] = memory,
-			     [VFM_PART_SAVE] = t.slowest == VFM_PART_SAVE ? t.ns : t.save,
-			     [VFM_PART_WIRE] = t.slowest == VFM_PART_WIRE ? t.ns : t.wire,
-			     [VFM_PART_LOAD] = t.slowest == VFM_PART_LOAD ? t.ns : t.load,
+			     [VFM_PART_SAVE] = t.save,
+			     [VFM_PART_WIRE] = t.wire,
+			     [VFM_PART_LOAD] = t.load,
 			     [VFM_PART_DESTINATION_ARCS] = f->prove.ns + f->run.ns,
 			     [VFM_PART_ROUND_TRIPS] = 2 * f->round_trip.ns,
 		     },

@@ -105,7 +105,8 @@ static void the_last_report_counts(void **state)
 		opts.user = &at;
 		r.ws->lose_report = lost;
 		assert_int_equal(rig_migrate(&r, &opts), 0);
-		assert_int_equal(r.ws->reports, 6); /* a round, when it was loaded, the stop; two ranges */
+		assert_int_equal(r.ws->reports,
+				 6); /* a round, when it was loaded, the stop; two ranges */
 		/* The ring is in the second range, and idle before the stop. */
 		if (lost == 6)
 			assert_int_equal(rig_check(&r, r.dst, r.dst_mem, &err), -EBADMSG);
