@@ -51,6 +51,9 @@ extern const size_t bench_nr_vfio_user_rows, bench_nr_v1_rows, bench_nr_migrate_
 #define BENCH_STATE_BYTES (UINT64_C(128) << 20)
 #define BENCH_MESSAGE (1u << 20)
 
+/** bench_predict() - a table of predicted against measured downtime, not a row with a ratio. */
+void bench_predict(unsigned long rounds);
+
 /* ---- helpers --------------------------------------------------------------- */
 
 /** bench_seconds() - monotonic. */
