@@ -61,7 +61,7 @@ static void print_prediction(const struct vfm_preflight *r)
 	print_rate("wire", p->wire_rate);
 	print_rate("loading", p->load_rate);
 	if (r->measured_us)
-		print_rate("changes", r->change_rate);
+		printf("%-12s %.1f MiB/s\n", "changes", (double)r->change_rate / (1 << 20));
 	printf("%-12s %.1f MiB of state\n", "at the stop", (double)p->device_bytes / (1 << 20));
 	printf("%-12s %.1f ms +-%.1f, longest: %s\n", "downtime", (double)p->downtime_us / 1000,
 	       (double)p->error_us / 1000, vfm_part_name(p->limiting));
