@@ -176,10 +176,11 @@ static void look_at_log(struct flight *f)
 		find(f->report, VFM_FINDING_NOTE,
 		     "the source has no dirty log: DMA memory would be moved whole after the stop");
 	}
-	if (ret)
+	/* One that runs already is somebody else's. After other failures it may be ours. */
+	if (ret == -ENOTTY || ret == -EINVAL)
 		return;
-	f->report->log = 1;
-	if (vfm_device_stop_log(f->e.dev, &why))
+	f->report->log = ret ? -1 : 1;
+	if (vfm_device_stop_log(f->e.dev, &why) && !ret)
 		find(f->report, VFM_FINDING_NOTE, "the dirty log cannot be ended: %.240s", why.msg);
 }
 
