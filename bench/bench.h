@@ -60,6 +60,9 @@ double bench_migrate(const struct vfm_tls *tls);
 #define BENCH_STATE_BYTES (UINT64_C(128) << 20)
 #define BENCH_MESSAGE (1u << 20)
 
+/** bench_predict() - a table of predicted against measured downtime, not a row with a ratio. */
+void bench_predict(unsigned long rounds);
+
 /* ---- helpers --------------------------------------------------------------- */
 
 /** bench_seconds() - monotonic. */

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) vfmig authors
 
-/* vfmig-bench [--rounds N] [--row TEXT]: all rows, or those whose name has TEXT in it. */
+/*
+ * vfmig-bench [--rounds N] [--row TEXT]: all rows, or those whose name has TEXT in it.
+ * --row predict is a table of its own: see predict.c.
+ */
 
 #include "bench.h"
 
@@ -106,6 +109,11 @@ int main(int argc, char **argv)
 	if (!rounds || rounds > MAX_ROUNDS || optind != argc) {
 		fprintf(stderr, "usage: vfmig-bench [--rounds 1..%d] [--row TEXT]\n", MAX_ROUNDS);
 		return 2;
+	}
+	/* Long, and another kind of question: only when asked for. */
+	if (only && !strcmp(only, "predict")) {
+		bench_predict(rounds);
+		return 0;
 	}
 	printf("best of %lu interleaved rounds; medians in brackets\n", rounds);
 	run_rows(bench_vfio_user_rows, bench_nr_vfio_user_rows, rounds, only);

@@ -71,6 +71,9 @@ enum cmd_option_id {
 	CMD_OPT_COMPRESS,
 	CMD_OPT_MAX_DOWNTIME,
 	CMD_OPT_MAX_ROUNDS,
+	CMD_OPT_MAX_TIME,
+	CMD_OPT_ON_LIMIT,
+	CMD_OPT_WIRE_RATE,
 	CMD_OPT_TIMEOUT,
 	CMD_OPT_MEMORY_LIMIT,
 	CMD_OPT_MEMORY,
@@ -124,6 +127,7 @@ struct cmd_args {
 
 	bool json, quiet, records, once, no_extension, insecure, keep;
 	uint64_t ready_fd, compress, max_downtime_ms, max_rounds, timeout_s, memory_limit;
+	uint64_t max_time_s, on_limit, wire_rate; /* enum vfm_on_limit */
 	uint64_t state, demo_memory, dirty, dma_rate;
 	const char *events;
 	uint64_t face, section, section_size; /* enum vfm_face, enum vfm_section */
@@ -166,6 +170,7 @@ int cmd_serve(const struct cmd_args *args, struct vfm_err *err);
 int cmd_save(const struct cmd_args *args, struct vfm_err *err);
 int cmd_load(const struct cmd_args *args, struct vfm_err *err);
 int cmd_migrate(const struct cmd_args *args, struct vfm_err *err);
+int cmd_preflight(const struct cmd_args *args, struct vfm_err *err);
 int cmd_send(const struct cmd_args *args, struct vfm_err *err);
 int cmd_receive(const struct cmd_args *args, struct vfm_err *err);
 int cmd_recover(const struct cmd_args *args, struct vfm_err *err);
@@ -305,6 +310,9 @@ void cmd_events_end(struct cmd_events *events, const struct vfm_migration_report
 
 /** cmd_json_pci() - what an identity says of a PCI device, into the object that is open. */
 void cmd_json_pci(struct cmd_json *j, const struct vfm_identity *id);
+
+/** cmd_json_prediction() - the fields of a prediction into the object that is open. */
+void cmd_json_prediction(struct cmd_json *j, const struct vfm_prediction *p);
 
 /** cmd_json_report() - the fields of a report into the object that is open. */
 void cmd_json_report(struct cmd_json *j, const struct vfm_migration_report *report);

@@ -287,6 +287,9 @@ static void print_phases(const struct vfm_migration_report *r)
 	print_bytes(r->memory_bytes);
 	printf("\n\ndowntime    %9.1f ms after %" PRIu32 " round%s\n",
 	       (double)r->downtime_us / 1000, r->rounds, r->rounds == 1 ? "" : "s");
+	printf("predicted   %9.1f ms +-%.1f, longest: %s\n",
+	       (double)r->prediction.downtime_us / 1000, (double)r->prediction.error_us / 1000,
+	       vfm_part_name(r->prediction.limiting));
 	printf("throughput  %9.1f MiB/s in pre-copy\n\n", (double)r->bytes_per_second / (1 << 20));
 }
 

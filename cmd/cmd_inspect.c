@@ -29,6 +29,7 @@ static const char *const type_names[] = {
 	[VFM_STREAM_READY] = "ready",
 	[VFM_STREAM_LOADED] = "loaded",
 	[VFM_STREAM_RUNNING] = "running",
+	[VFM_STREAM_RATES] = "rates",
 };
 
 static const struct {

@@ -91,15 +91,19 @@ int cmd_interrupted(int signal_fd, struct vfm_err *err)
 
 static void show_progress(struct cmd_run *run, const struct vfm_migration_report *now)
 {
-	char line[128];
+	char line[192], stop[64] = "";
 	int width;
 
+	if (now->prediction.downtime_us)
+		snprintf(stop, sizeof(stop), ", would stop %.0f ms +-%.0f",
+			 (double)now->prediction.downtime_us / 1000,
+			 (double)now->prediction.error_us / 1000);
 	width = snprintf(line, sizeof(line),
 			 "%s: %s, round %" PRIu32 ", %" PRIu64 "M of state, %" PRIu64
-			 "M of memory, %" PRIu64 "M/s",
+			 "M of memory, %" PRIu64 "M/s%s",
 			 run->args->verb->name, vfm_phase_name(now->phase), now->rounds,
 			 now->state_bytes >> 20, now->memory_bytes >> 20,
-			 now->bytes_per_second >> 20);
+			 now->bytes_per_second >> 20, stop);
 	fprintf(stderr, "\r%-*s", (int)run->shown, line);
 	run->shown = (size_t)width;
 }
@@ -129,6 +133,8 @@ int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, struct vfm_d
 	run->opts.rate = args->rate;
 	run->opts.journal = args->journal;
 	run->opts.max_rounds = (unsigned int)args->max_rounds;
+	run->opts.max_time_ms = (unsigned int)(args->max_time_s * 1000);
+	run->opts.on_limit = (enum vfm_on_limit)args->on_limit;
 	run->opts.memory_limit = args->memory_limit;
 	run->opts.progress = on_progress;
 	run->opts.user = run;
@@ -148,11 +154,26 @@ static int tell_interrupted(struct cmd_run *run, struct vfm_err *err)
 			vfm_state_name(run->report.state));
 }
 
+/* A device that does not know what it has is worth a word: the next limit is judged by it. */
+static bool wrong_size_words(const struct vfm_migration_report *report, char *text, size_t len)
+{
+	if (!report->told_wrong)
+		return false;
+	snprintf(text, len, "the source told that %" PRIu64 " bytes are left, and gave %" PRIu64,
+		 report->told_bytes, report->came_bytes);
+	return true;
+}
+
 int cmd_run_end(struct cmd_run *run, int ret, struct vfm_err *err)
 {
+	char text[128];
+
 	if (run->shown)
 		fprintf(stderr, "\r%*s\r", (int)run->shown, "");
 	run->shown = 0;
+	if (!run->args->quiet && !run->args->json &&
+	    wrong_size_words(&run->report, text, sizeof(text)))
+		cmd_warn(run->args->verb->name, text);
 	if (ret == -ECANCELED)
 		ret = tell_interrupted(run, err);
 	cmd_events_end(&run->events, &run->report, ret, err);
@@ -185,6 +206,35 @@ void cmd_json_pci(struct cmd_json *j, const struct vfm_identity *id)
 	cmd_json_u64(j, "revision", id->revision);
 }
 
+void cmd_json_prediction(struct cmd_json *j, const struct vfm_prediction *p)
+{
+	cmd_json_u64(j, "predicted_downtime_us", p->downtime_us);
+	cmd_json_u64(j, "predicted_error_us", p->error_us);
+	cmd_json_bool(j, "assumed", p->assumed);
+	cmd_json_text(j, "limiting", vfm_part_name(p->limiting));
+	cmd_json_u64(j, "limiting_us", p->limiting_us);
+	cmd_json_u64(j, "margin_us", p->margin_us);
+	cmd_json_u64(j, "left_state_bytes", p->device_bytes);
+	cmd_json_u64(j, "left_memory_bytes", p->memory_bytes);
+	cmd_json_u64(j, "save_rate", p->save_rate);
+	cmd_json_u64(j, "wire_rate", p->wire_rate);
+	cmd_json_u64(j, "load_rate", p->load_rate);
+	cmd_json_u64(j, "source_arcs_us", p->source_arcs_us);
+	cmd_json_u64(j, "destination_arcs_us", p->destination_arcs_us);
+	cmd_json_u64(j, "round_trip_us", p->round_trip_us);
+}
+
+static void json_sizes(struct cmd_json *j, const struct vfm_migration_report *report)
+{
+	char text[128];
+
+	cmd_json_u64(j, "told_bytes", report->told_bytes);
+	cmd_json_u64(j, "came_bytes", report->came_bytes);
+	cmd_json_bool(j, "told_wrong", report->told_wrong);
+	if (wrong_size_words(report, text, sizeof(text)))
+		cmd_json_text(j, "note", text);
+}
+
 void cmd_json_report(struct cmd_json *j, const struct vfm_migration_report *report)
 {
 	static const char *const protocols[] = { NULL, "v1", "v2" };
@@ -202,6 +252,9 @@ void cmd_json_report(struct cmd_json *j, const struct vfm_migration_report *repo
 	cmd_json_u64(j, "downtime_us", report->downtime_us);
 	cmd_json_u64(j, "total_us", report->total_us);
 	cmd_json_u64(j, "bytes_per_second", report->bytes_per_second);
+	cmd_json_prediction(j, &report->prediction);
+	cmd_json_bool(j, "forced", report->forced);
+	json_sizes(j, report);
 	json_phases(j, report);
 }
 

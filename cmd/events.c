@@ -130,6 +130,8 @@ static void add_counts(struct cmd_json *j, const struct vfm_migration_report *no
 	cmd_json_u64(j, "memory_bytes", now->memory_bytes);
 	cmd_json_u64(j, "wire_bytes", now->wire_bytes);
 	cmd_json_u64(j, "bytes_per_second", now->bytes_per_second);
+	if (now->prediction.error_us)
+		cmd_json_prediction(j, &now->prediction);
 }
 
 void cmd_events_progress(struct cmd_events *events, const struct vfm_migration_report *now)

@@ -8,9 +8,9 @@
 #include "base/util.h"
 
 #define MOVE_OPTIONS                                                                               \
-	(CMD_BIT(MAX_DOWNTIME) | CMD_BIT(MAX_ROUNDS) | CMD_BIT(TIMEOUT) | CMD_BIT(COMPRESS) |      \
-	 CMD_BIT(MEMORY_LIMIT) | CMD_BIT(MEMORY) | CMD_BIT(JOURNAL) | CMD_BIT(RATE) |              \
-	 CMD_BIT(EVENTS) | CMD_BIT(QUIET) | CMD_BIT(JSON))
+	(CMD_BIT(MAX_DOWNTIME) | CMD_BIT(MAX_ROUNDS) | CMD_BIT(MAX_TIME) | CMD_BIT(ON_LIMIT) |     \
+	 CMD_BIT(TIMEOUT) | CMD_BIT(COMPRESS) | CMD_BIT(MEMORY_LIMIT) | CMD_BIT(MEMORY) |          \
+	 CMD_BIT(JOURNAL) | CMD_BIT(RATE) | CMD_BIT(EVENTS) | CMD_BIT(QUIET) | CMD_BIT(JSON))
 
 #define WIRE_OPTIONS (CMD_BIT(TLS) | CMD_BIT(TLS_PEER) | CMD_BIT(INSECURE))
 
@@ -80,6 +80,17 @@ static const struct cmd_verb verbs[] = {
 			 "is stopped; on failure the source runs on.\n",
 	},
 	{
+		.name = "preflight",
+		.run = cmd_preflight,
+		.operands = "SOURCE DESTINATION",
+		.nr_operands = 2,
+		.options = CMD_BIT(MAX_DOWNTIME) | CMD_BIT(WIRE_RATE) | CMD_BIT(JSON),
+		.summary = "whether a device can be moved, and how long it would stand still",
+		.notes = "Stops nothing and leaves both devices as they were. Exits with 0 if it "
+			 "fits, 3 if\n"
+			 "the two are not compatible, 4 if the limit would be broken.\n",
+	},
+	{
 		.name = "send",
 		.run = cmd_send,
 		.operands = "URI HOST:PORT",
@@ -146,9 +157,10 @@ static const struct cmd_verb verbs[] = {
 		.nr_operands = 0,
 		.options = CMD_BIT(STATE) | CMD_BIT(DEMO_MEMORY) | CMD_BIT(DIRTY) |
 			   CMD_BIT(DMA_RATE) | CMD_BIT(MAX_DOWNTIME) | CMD_BIT(MAX_ROUNDS) |
-			   CMD_BIT(MEMORY_LIMIT) | CMD_BIT(PROTOCOL) | CMD_BIT(BRIDGE) |
-			   CMD_BIT(DATA) | CMD_BIT(DATA_SIZE) | CMD_BIT(EVENTS) | CMD_BIT(KEEP) |
-			   CMD_BIT(QUIET) | CMD_BIT(JSON),
+			   CMD_BIT(MAX_TIME) | CMD_BIT(ON_LIMIT) | CMD_BIT(MEMORY_LIMIT) |
+			   CMD_BIT(PROTOCOL) | CMD_BIT(BRIDGE) | CMD_BIT(DATA) |
+			   CMD_BIT(DATA_SIZE) | CMD_BIT(EVENTS) | CMD_BIT(KEEP) | CMD_BIT(QUIET) |
+			   CMD_BIT(JSON),
 		.summary = "the whole thing on software devices",
 		.notes = "Starts two servers of software devices, lets the first do DMA into "
 			 "memory of\n"

@@ -46,6 +46,52 @@ struct vfm_phase_report {
 	uint64_t memory_bytes;
 };
 
+/** enum vfm_part - of a downtime: what can be the longest of it */
+enum vfm_part {
+	VFM_PART_NONE,
+	VFM_PART_SOURCE_ARCS,	   /* steps of the source to STOP_COPY */
+	VFM_PART_MEMORY,	   /* sending DMA memory */
+	VFM_PART_SAVE,		   /* reading the source's data */
+	VFM_PART_WIRE,		   /* sending it */
+	VFM_PART_LOAD,		   /* loading it at the destination */
+	VFM_PART_DESTINATION_ARCS, /* steps of the destination to RUNNING */
+	VFM_PART_ROUND_TRIPS,	   /* END and LOADED, COMMIT and RUNNING */
+};
+#define VFM_NR_PARTS (VFM_PART_ROUND_TRIPS + 1)
+
+/** vfm_part_name() - "none", "source-arcs", "memory", "save", "wire", "load", and so on. */
+const char *vfm_part_name(enum vfm_part part);
+
+/**
+ * struct vfm_prediction - of the downtime, if the source were stopped at once
+ * @downtime_us: expected
+ * @error_us: to both sides; wide where little was measured
+ * @assumed: a rate or size in it could not be measured, and was assumed
+ * @limiting: what takes longest
+ * @limiting_us: so long
+ * @margin_us: so much longer than what comes next
+ * @device_bytes, @memory_bytes: left to be moved
+ * @save_rate, @wire_rate, @load_rate: bytes a second of the stages; 0: not known
+ * @source_arcs_us, @destination_arcs_us: their steps, judged from those that were taken
+ * @round_trip_us: one of the two; 0: not known
+ */
+struct vfm_prediction {
+	uint64_t downtime_us;
+	uint64_t error_us;
+	bool assumed;
+	enum vfm_part limiting;
+	uint64_t limiting_us;
+	uint64_t margin_us;
+	uint64_t device_bytes;
+	uint64_t memory_bytes;
+	uint64_t save_rate;
+	uint64_t wire_rate;
+	uint64_t load_rate;
+	uint64_t source_arcs_us;
+	uint64_t destination_arcs_us;
+	uint64_t round_trip_us;
+};
+
 /**
  * struct vfm_migration_report - what happened
  * @phase: the phase reached; VFM_PHASE_DONE when it succeeded
@@ -61,6 +107,11 @@ struct vfm_phase_report {
  *	A failure without this is one of the connection: who was there is none of ours, and
  *	our device was not touched
  * @compressed_bytes, @compressed_to: payload that was worth compressing, and what became of it
+ * @prediction: source: the last one before the stop, to be compared with @downtime_us
+ * @told_bytes: source: what the device said is left, just before it was stopped; 0: nothing
+ * @came_bytes: what it gave after that
+ * @told_wrong: these two do not agree, whatever the device may have meant
+ * @forced: stopped although a limit would be broken, as VFM_ON_LIMIT_FORCE has it
  */
 struct vfm_migration_report {
 	enum vfm_phase phase;
@@ -79,13 +130,25 @@ struct vfm_migration_report {
 	bool connected;
 	uint64_t compressed_bytes;
 	uint64_t compressed_to;
+	struct vfm_prediction prediction;
+	uint64_t told_bytes;
+	uint64_t came_bytes;
+	bool told_wrong;
+	bool forced;
+};
+
+/** enum vfm_on_limit - what to do when a limit cannot be kept */
+enum vfm_on_limit {
+	VFM_ON_LIMIT_ABORT, /* -EDQUOT, and the source runs on */
+	VFM_ON_LIMIT_FORCE, /* stop it all the same */
 };
 
 /**
  * struct vfm_migrate_opts - begin with VFM_MIGRATE_OPTS(), never with zeros
  * @size: sizeof(struct vfm_migrate_opts)
- * @max_downtime_ms: the device is stopped only when the rest fits into this at the
- *	rate measured; 0: no limit
+ * @max_downtime_ms: the device is stopped only when the predicted downtime, with its
+ *	error, fits into this; 0: no limit. What could not be measured at all is assumed to be
+ *	quick, and its error is not held against the device
  * @max_rounds: rounds of pre-copy in which that must come true, or the migration
  *	is refused with -EDQUOT and the device runs on; 0: 100
  * @timeout_ms: longest silence of the other side, and longest time for hello and TLS
@@ -95,6 +158,9 @@ struct vfm_migration_report {
  * @progress: called from the calling thread a few times a second, may be NULL
  * @before_run: destination: called between COMMIT and RUNNING, may be NULL; the place to
  *	wire what is not part of the device. Failing here leaves the device in STOP
+ * @max_time_ms: from the beginning until it must have been decided to stop the source; 0:
+ *	no limit. A call of the device that is under way is not cut short
+ * @on_limit: what happens when @max_rounds or @max_time_ms is reached before that
  * @user: for all of these
  * @memory_limit: bytes that each side may hold on their way between device and stream,
  *	with what the streams need themselves, but never fewer than three records; 0: 64 MiB
@@ -117,6 +183,8 @@ struct vfm_migrate_opts {
 	void (*progress)(void *user, const struct vfm_migration_report *now);
 	int (*before_run)(void *user, struct vfm_device *dev, struct vfm_err *err);
 	void *user;
+	unsigned int max_time_ms;
+	enum vfm_on_limit on_limit;
 	uint64_t memory_limit;
 	const struct vfm_tls *tls;
 	const char *peer_name;
@@ -200,6 +268,91 @@ int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, int fd,
 int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, struct vfm_device *dst,
 		struct vfm_memory *dst_mem, const struct vfm_migrate_opts *opts,
 		struct vfm_migration_report *report, struct vfm_err *err) VFM_MUST_CHECK;
+
+/* ---- before a migration --------------------------------------------------- */
+
+/** enum vfm_finding_kind - how much something that was found matters */
+enum vfm_finding_kind {
+	VFM_FINDING_NOTE,    /* good to know */
+	VFM_FINDING_LIMIT,   /* breaks a limit */
+	VFM_FINDING_BLOCKER, /* keeps the device from being moved there */
+};
+
+/** struct vfm_finding - one of them, as a sentence without a full stop */
+struct vfm_finding {
+	enum vfm_finding_kind kind;
+	char text[320];
+};
+
+#define VFM_MAX_FINDINGS 16
+
+/**
+ * struct vfm_preflight_end - a device, as far as it answers
+ * @known: it could be asked at all, and can migrate
+ * @migration: VFM_MIGRATION_*
+ * @protocol: 1 or 2, 0: unknown
+ * @data_size: its estimate of its state, 0: it does not tell
+ * @has_compat, @compat: what images it writes and reads
+ */
+struct vfm_preflight_end {
+	bool known;
+	uint64_t migration;
+	unsigned int protocol;
+	enum vfm_state state;
+	uint64_t data_size;
+	bool has_compat;
+	struct vfm_compat compat;
+};
+
+/**
+ * struct vfm_preflight - whether a device can be moved, and how long it would stand still
+ * @compatible: nothing keeps it from that
+ * @fits: the prediction fits the limit
+ * @log: 1: the source has a dirty log, 0: it has none, -1: that could not be found out
+ * @measured_bytes, @measured_us: read from the source while it ran; 0: it has no PRE_COPY
+ * @change_rate: bytes of its state that change in a second, as far as that was seen
+ * @prediction: of the downtime; all zero unless @compatible
+ */
+struct vfm_preflight {
+	bool compatible;
+	bool fits;
+	int log;
+	struct vfm_preflight_end source, destination;
+	uint64_t measured_bytes, measured_us;
+	uint64_t change_rate;
+	struct vfm_prediction prediction;
+	size_t nr_findings;
+	struct vfm_finding findings[VFM_MAX_FINDINGS];
+};
+
+/**
+ * struct vfm_preflight_opts - zero it, then fill in
+ * @size: sizeof(struct vfm_preflight_opts)
+ * @max_downtime_ms: 0: no limit
+ * @wire_rate: bytes a second; 0: measure what a socket of this machine takes
+ */
+struct vfm_preflight_opts {
+	size_t size;
+	unsigned int max_downtime_ms;
+	uint64_t wire_rate;
+};
+
+/**
+ * vfm_preflight() - look at both ends of a migration without stopping anything
+ * @opts: NULL for all zero
+ * @report: filled in as far as things were found out, whatever is returned
+ *
+ * A source in RUNNING with PRE_COPY is read in that state, for 300 ms and 64 MiB at most, and
+ * goes back to RUNNING; its dirty log is started and ended. The destination is only asked.
+ *
+ * Return: 0: it fits. -ENOTTY, -ENOTUNIQ, -EINVAL: it cannot be moved there, because a device
+ * cannot migrate, the two differ, or one is in a state in which it cannot begin. -EDQUOT:
+ * the limit would be broken. Others: a device failed while it was asked. If the source cannot
+ * be brought back to RUNNING the text says where it is.
+ */
+int vfm_preflight(struct vfm_device *src, struct vfm_device *dst,
+		  const struct vfm_preflight_opts *opts, struct vfm_preflight *report,
+		  struct vfm_err *err) VFM_MUST_CHECK;
 
 #ifdef __cplusplus
 }

@@ -34,6 +34,7 @@ enum vfm_stream_type {
 	VFM_STREAM_READY = 10,	    /* wire, from the destination: identity accepted */
 	VFM_STREAM_LOADED = 11,	    /* wire, from the destination: image proven, device in STOP */
 	VFM_STREAM_RUNNING = 12,    /* wire, from the destination: device in RUNNING */
+	VFM_STREAM_RATES = 13,	    /* wire, optional, from the destination: how far and how fast */
 	VFM_STREAM_HANDOVER = 14,   /* wire, optional: which handover this is, by both journals */
 };
 

@@ -16,6 +16,7 @@
 #include "engine/handover.h"
 #include "engine/pipe.h"
 #include "engine/secure.h"
+#include "protocol/v2.h"
 
 /* Progress is reported that often, and at every change of phase. */
 #define PROGRESS_NS 250000000u
@@ -129,6 +130,34 @@ void vfm_engine_count(struct vfm_engine *e, uint64_t device_bytes, uint64_t memo
 		return;
 	e->rate.bytes += (double)(device_bytes + memory_bytes);
 	e->rate.ns += (double)ns;
+}
+
+unsigned int vfm_engine_count_arcs(const struct vfm_engine *e, enum vfm_state from,
+				   enum vfm_state to)
+{
+	unsigned int count = 0;
+
+	while (from != to && !vfm_next_state(e->migration, from, to, &from))
+		count++;
+	return count;
+}
+
+int vfm_engine_walk(struct vfm_engine *e, enum vfm_state state)
+{
+	uint64_t start = vfm_now_ns();
+	int ret = vfm_device_set_state(e->dev, state, &e->err);
+
+	if (!ret) {
+		e->arcs.count += vfm_engine_count_arcs(e, e->origin, state);
+		e->arcs.ns += (double)(vfm_now_ns() - start);
+	}
+	return ret;
+}
+
+bool vfm_engine_late(const struct vfm_engine *e)
+{
+	return e->opts.max_time_ms && e->report.phase < VFM_PHASE_STOP &&
+	       vfm_now_ns() - e->began_ns >= (uint64_t)e->opts.max_time_ms * 1000000;
 }
 
 int vfm_engine_run(struct vfm_engine *e, const struct vfm_stage *stages, size_t count)

@@ -10,7 +10,7 @@
  *
  * On the wire there are two streams over one socket: forward, from the source
  * (IDENTITY, MEMORY_MAP, data, END, COMMIT, ABORT), and reverse, from the
- * destination (READY, LOADED, RUNNING, ABORT). MEMORY_MAP is always there, if
+ * destination (READY, LOADED, RUNNING, ABORT, and RATES in between). MEMORY_MAP is always there, if
  * only to say that there is no memory.
  */
 
@@ -24,6 +24,7 @@
 #include <vfmig/migrate.h>
 #include <vfmig/stream.h>
 
+#include "engine/predict.h"
 #include "engine/rate.h"
 #include "engine/statement.h"
 
@@ -75,6 +76,46 @@ struct vfm_rate {
 };
 
 /**
+ * struct vfm_rates - what a destination tells of itself
+ * @load_rate: bytes of device data a second, 0: not known yet
+ * @load_error: of that, in thousandths
+ * @loaded: bytes of device data that its device has taken
+ * @arc_ns: what one step between states took; 0: not known
+ * @prove_arcs, @run_arcs: steps that it has to STOP, and from there to RUNNING
+ * @phases: PHASE records that it has seen, and done all that came before them
+ */
+struct vfm_rates {
+	uint64_t load_rate;
+	uint32_t load_error;
+	uint64_t loaded;
+	uint64_t arc_ns;
+	uint32_t prove_arcs, run_arcs;
+	uint32_t phases;
+};
+
+/**
+ * struct vfm_rest - what is still to be moved, as far as can be known
+ * @initial: of the device, to be read before the stop
+ * @pending: that can be read while it runs
+ * @pending_known: the device told, else it is what the last round gave
+ * @device: all of the device
+ * @device_known: the device told
+ * @memory: dirty memory
+ * @told, @told_low, @told_high: what the device said, and what it can have meant by it
+ * @told_any: it said something
+ */
+struct vfm_rest {
+	uint64_t initial;
+	uint64_t pending;
+	bool pending_known;
+	uint64_t device;
+	bool device_known;
+	uint64_t memory;
+	uint64_t told, told_low, told_high;
+	bool told_any;
+};
+
+/**
  * struct vfm_engine - one end of a migration, a save or a load
  * @peer: who is at the other end of @fd, "source" or "destination"; NULL: a file
  * @pipe: while data flows, the thread that has @out (of a source) or @in (of a destination):
@@ -102,6 +143,18 @@ struct vfm_rate {
  * @secure, @io: TLS over @fd, and the way to read and write through it; NULL: none
  * @deadline_ns: when every wait ends, whatever happens; 0: none
  * @bucket: limits what leaves
+ * @save, @wire, @load, @memory: what was measured of each stage at our end. Those of the wire,
+ *	for data and for memory, are the helper's between a record and the next flush
+ * @arcs: steps of our device that were measured
+ * @heard: what the peer has said while we sent
+ * @peer_rates: the destination speaks RATES (source), the source wants them (destination)
+ * @rates: the last that was told by the destination
+ * @rates_ns: when we told ours
+ * @phases: PHASE records written or seen
+ * @round_trip_ns: the shortest that was seen, 0: none
+ * @rest: what was left when it was decided to stop
+ * @least: the prediction as it would be if a busy moment spoiled what was measured with little;
+ *	else that of the report
  */
 struct vfm_engine {
 	struct vfm_device *dev;
@@ -147,6 +200,16 @@ struct vfm_engine {
 	struct vfm_io io;
 	uint64_t deadline_ns;
 	struct vfm_bucket bucket;
+	struct vfm_gauge save, wire, load, memory;
+	struct vfm_arcs arcs;
+	uint32_t heard;
+	bool peer_rates;
+	struct vfm_rates rates;
+	uint64_t rates_ns;
+	uint32_t phases;
+	uint64_t round_trip_ns;
+	struct vfm_rest rest;
+	struct vfm_prediction least;
 };
 
 /** vfm_engine_opts() - a caller's options, of whatever size; NULL for the defaults. */
@@ -171,6 +234,16 @@ void vfm_engine_enter(struct vfm_engine *e, enum vfm_phase phase);
 /** vfm_engine_count() - payload that was moved, and how long it took (0: not for the rate). */
 void vfm_engine_count(struct vfm_engine *e, uint64_t device_bytes, uint64_t memory_bytes,
 		      uint64_t ns);
+
+/** vfm_engine_count_arcs() - single steps that our device has between two states. */
+unsigned int vfm_engine_count_arcs(const struct vfm_engine *e, enum vfm_state from,
+				   enum vfm_state to);
+
+/** vfm_engine_walk() - from its origin to a state, and measure the steps. */
+int vfm_engine_walk(struct vfm_engine *e, enum vfm_state state) VFM_MUST_CHECK;
+
+/** vfm_engine_late() - max_time_ms is over, and the source not stopped yet. */
+bool vfm_engine_late(const struct vfm_engine *e);
 
 /** vfm_engine_tick() - tell progress if it is time. */
 void vfm_engine_tick(struct vfm_engine *e);
@@ -203,7 +276,7 @@ int vfm_engine_open_in(struct vfm_engine *e) VFM_MUST_CHECK;
 /** vfm_engine_service() - between records: the device, cancellation, a complaint, progress. */
 int vfm_engine_service(struct vfm_engine *e) VFM_MUST_CHECK;
 
-/** vfm_engine_idle() - the same for so long. */
+/** vfm_engine_idle() - the same for so long, or until the peer has said something. */
 int vfm_engine_idle(struct vfm_engine *e, unsigned int ms) VFM_MUST_CHECK;
 
 /** vfm_engine_await() - the same until @fd is readable. */
@@ -241,7 +314,8 @@ int vfm_engine_write_end(struct vfm_engine *e) VFM_MUST_CHECK;
 int vfm_engine_flush(struct vfm_engine *e) VFM_MUST_CHECK;
 
 /** vfm_engine_write_phase() - so that the other side knows, and knows that we live. */
-int vfm_engine_write_phase(struct vfm_engine *e, enum vfm_phase phase) VFM_MUST_CHECK;
+int vfm_engine_write_phase(struct vfm_engine *e, enum vfm_phase phase,
+			   uint32_t round) VFM_MUST_CHECK;
 
 /**
  * vfm_engine_read() - the next record
@@ -261,6 +335,36 @@ int vfm_engine_unexpected(struct vfm_engine *e, const struct vfm_stream_record *
 /** vfm_engine_abort() - tell the peer what e->err says, if it can be told, and end our stream. */
 void vfm_engine_abort(struct vfm_engine *e);
 
+/* ---- rates.c: the destination tells how far it is ------------------------- */
+
+/** vfm_rates_ready() - what READY carries: rates, which says that we can tell them. */
+int vfm_rates_ready(struct vfm_engine *e) VFM_MUST_CHECK;
+
+/** vfm_rates_tell() - the destination's, if the source wants them; only if it is time unless @now.
+ */
+int vfm_rates_tell(struct vfm_engine *e, bool now) VFM_MUST_CHECK;
+
+/** vfm_rates_take() - those in a RATES or READY record. */
+int vfm_rates_take(struct vfm_engine *e, const struct vfm_stream_record *record) VFM_MUST_CHECK;
+
+/**
+ * vfm_rates_sync() - until the destination has loaded all that was sent; device and peer are served
+ *
+ * Measures the round trip. Return: 0, also if it cannot tell; -EAGAIN: max_time_ms is over.
+ */
+int vfm_rates_sync(struct vfm_engine *e) VFM_MUST_CHECK;
+
+/* ---- judge.c: whether to stop --------------------------------------------- */
+
+/** vfm_judge_pending() - what can be read while the device runs, from it itself. */
+int vfm_judge_pending(struct vfm_engine *e, struct vfm_rest *rest) VFM_MUST_CHECK;
+
+/** vfm_judge() - after a round that read @read bytes: 1: stop now; 0: another round; -EDQUOT. */
+int vfm_judge(struct vfm_engine *e, uint64_t read, struct vfm_rest *rest) VFM_MUST_CHECK;
+
+/** vfm_judge_sizes() - compare what the device said with what came after the stop. */
+void vfm_judge_sizes(struct vfm_engine *e);
+
 /* ---- dirty.c: memory that leaves ----------------------------------------- */
 
 /** vfm_dirty_new() - all of e->mem is dirty. */
@@ -276,7 +380,8 @@ void vfm_dirty_report(struct vfm_engine *e);
 /** vfm_dirty_bytes() - what would have to be sent now. */
 uint64_t vfm_dirty_bytes(const struct vfm_engine *e);
 
-/** vfm_dirty_send() - all dirty pages; they are clean afterwards. */
+/** vfm_dirty_send() - all dirty pages; they are clean afterwards. Ends early when it is too late.
+ */
 int vfm_dirty_send(struct vfm_engine *e) VFM_MUST_CHECK;
 
 /** vfm_dirty_stop() - end the log; its failure is of no interest. */
@@ -288,7 +393,13 @@ void vfm_dirty_stop(struct vfm_engine *e);
 #define VFM_LAYOUT_MAP_SIZE(ranges) (8 + (size_t)(ranges)*24)
 
 /** Size of a PHASE. */
-#define VFM_LAYOUT_PHASE_SIZE 8
+#define VFM_LAYOUT_PHASE_SIZE 12
+
+/** Of a PHASE: answer with RATES. */
+#define VFM_LAYOUT_ANSWER (1u << 0)
+
+/** Size of RATES, and of a READY that has them. */
+#define VFM_LAYOUT_RATES_SIZE 48
 
 /** Of a COMMIT: the new owner keeps the device in STOP. */
 #define VFM_LAYOUT_PAUSED (1u << 0)
@@ -306,6 +417,11 @@ struct vfm_layout_map {
 size_t vfm_layout_write_map(const struct vfm_memory *mem, uint8_t *buf, size_t room);
 int vfm_layout_read_map(struct vfm_layout_map *map, const struct vfm_stream_record *record,
 			struct vfm_err *err) VFM_MUST_CHECK;
+void vfm_layout_write_rates(const struct vfm_rates *rates, uint8_t buf[VFM_LAYOUT_RATES_SIZE]);
+
+/** vfm_layout_read_rates() - values that make no sense are made to. */
+int vfm_layout_read_rates(struct vfm_rates *rates, const struct vfm_stream_record *record,
+			  struct vfm_err *err) VFM_MUST_CHECK;
 size_t vfm_layout_write_abort(int code, const char *text, uint8_t *buf, size_t room);
 
 /** vfm_layout_read_abort() - the text is made harmless, the code a negative errno value. */

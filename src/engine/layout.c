@@ -7,10 +7,13 @@
  * without a device: whether it fits ours is for those who call.
  *
  *	MEMORY_MAP	le32 ranges, le32 0, then le64 iova, le64 size, le32 flags, le32 0 each
- *	PHASE		le32 phase, le32 round; more may follow
+ *	PHASE		le32 phase, le32 round, le32 flags: VFM_LAYOUT_ANSWER; more may follow
  *	COMMIT		nothing, or le32 flags: VFM_LAYOUT_PAUSED
  *	ABORT		le32 errno value, text without an end
- *	READY, LOADED, RUNNING	nothing; what may follow in later versions is ignored
+ *	RATES		le64 rate, le32 error in thousandths, le32 phases, le64 loaded, le64 ns
+ *			of a step, le32 steps to STOP, le32 to RUNNING, le64 0; more may follow
+ *	READY		nothing, or as RATES
+ *	LOADED, RUNNING	nothing; what may follow in later versions is ignored
  */
 
 #include "engine/engine.h"
@@ -25,6 +28,10 @@
 
 /* The highest errno value that Linux hands out. */
 #define MAX_ERRNO 4095
+
+/* A step that takes longer, and a path that has more of them, are not believed. */
+#define MAX_ARC_NS UINT64_C(3600000000000)
+#define MAX_ARCS 8u
 
 size_t vfm_layout_write_map(const struct vfm_memory *mem, uint8_t *buf, size_t room)
 {
@@ -80,6 +87,42 @@ int vfm_layout_read_map(struct vfm_layout_map *map, const struct vfm_stream_reco
 		if (ret)
 			return ret;
 	}
+	return 0;
+}
+
+void vfm_layout_write_rates(const struct vfm_rates *rates, uint8_t buf[VFM_LAYOUT_RATES_SIZE])
+{
+	struct vfm_writer w = vfm_writer_of(buf, VFM_LAYOUT_RATES_SIZE);
+
+	vfm_write_le64(&w, rates->load_rate);
+	vfm_write_le32(&w, rates->load_error);
+	vfm_write_le32(&w, rates->phases);
+	vfm_write_le64(&w, rates->loaded);
+	vfm_write_le64(&w, rates->arc_ns);
+	vfm_write_le32(&w, rates->prove_arcs);
+	vfm_write_le32(&w, rates->run_arcs);
+	vfm_write_le64(&w, 0);
+}
+
+int vfm_layout_read_rates(struct vfm_rates *rates, const struct vfm_stream_record *record,
+			  struct vfm_err *err)
+{
+	struct vfm_reader r = vfm_reader_of(record->data, (size_t)record->size);
+
+	if (record->size < VFM_LAYOUT_RATES_SIZE)
+		return vfm_fail(err, -EPROTO, "%s of %" PRIu64 " bytes, fewer than %u",
+				vfm_stream_type_name(record->type), record->size,
+				VFM_LAYOUT_RATES_SIZE);
+	rates->load_rate = vfm_read_le64(&r);
+	rates->load_error = vfm_read_le32(&r);
+	rates->phases = vfm_read_le32(&r);
+	rates->loaded = vfm_read_le64(&r);
+	rates->arc_ns = vfm_read_le64(&r);
+	rates->prove_arcs = vfm_read_le32(&r);
+	rates->run_arcs = vfm_read_le32(&r);
+	rates->arc_ns = VFM_MIN(rates->arc_ns, MAX_ARC_NS);
+	rates->prove_arcs = VFM_MIN(rates->prove_arcs, MAX_ARCS);
+	rates->run_arcs = VFM_MIN(rates->run_arcs, MAX_ARCS);
 	return 0;
 }
 

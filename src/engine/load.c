@@ -45,7 +45,7 @@ int vfm_sink_begin(struct vfm_engine *e)
 
 	e->touched = true;
 	ret = vfm_engine_arm(e, VFM_ORPHAN_RESET);
-	return ret ? ret : vfm_device_set_state(e->dev, VFM_STATE_RESUMING, &e->err);
+	return ret ? ret : vfm_engine_walk(e, VFM_STATE_RESUMING);
 }
 
 int vfm_sink_data(struct vfm_engine *e, const struct vfm_stream_record *record)
@@ -56,9 +56,11 @@ int vfm_sink_data(struct vfm_engine *e, const struct vfm_stream_record *record)
 	if (record->size)
 		ret = vfm_device_write_chunk(e->dev, record->data, (size_t)record->size,
 					     record->flags & VFM_STREAM_CHUNK_END, &e->err);
-	if (!ret)
-		vfm_engine_count(e, record->size, 0, vfm_now_ns() - start);
-	return ret;
+	if (ret)
+		return ret;
+	vfm_gauge_add(&e->load, record->size, vfm_now_ns() - start);
+	vfm_engine_count(e, record->size, 0, vfm_now_ns() - start);
+	return 0;
 }
 
 int vfm_sink_prove(struct vfm_engine *e)

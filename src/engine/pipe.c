@@ -108,14 +108,23 @@ static bool pace(struct vfm_engine *e)
 	return true;
 }
 
-static void count(struct vfm_engine *e, uint64_t start)
+/* The caller looks at the gauges only after a flush, for which the queue's lock is taken. */
+static void gauge(struct vfm_engine *e, const struct vfm_stream_record *r, uint64_t ns)
+{
+	if (r->type == VFM_STREAM_DEVICE_DATA)
+		vfm_gauge_add(&e->wire, r->size, ns);
+	else if (r->type == VFM_STREAM_MEMORY_DATA)
+		vfm_gauge_add(&e->memory, r->size, ns);
+}
+
+static void count(struct vfm_engine *e, uint64_t busy_ns)
 {
 	struct vfm_pipe *p = e->pipe;
 
 	pthread_mutex_lock(&p->lock);
 	p->written = vfm_stream_written(e->out);
 	p->compressed = vfm_stream_compressed(e->out, &p->compressed_to);
-	p->busy_ns += vfm_now_ns() - start;
+	p->busy_ns += busy_ns;
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -123,7 +132,7 @@ static void count(struct vfm_engine *e, uint64_t start)
 static int write_out(struct vfm_engine *e, const struct vfm_stream_record *r)
 {
 	uint64_t before = vfm_stream_written(e->out);
-	uint64_t start = vfm_now_ns();
+	uint64_t start = vfm_now_ns(), took;
 	int ret;
 
 	if (is_data(r) && !pace(e))
@@ -132,7 +141,9 @@ static int write_out(struct vfm_engine *e, const struct vfm_stream_record *r)
 
 	if (is_data(r))
 		vfm_bucket_take(&e->bucket, vfm_stream_written(e->out) - before);
-	count(e, start);
+	took = vfm_now_ns() - start;
+	gauge(e, r, took);
+	count(e, took);
 	if (ret)
 		fail_helper(e, ret);
 	return ret;

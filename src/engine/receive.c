@@ -122,7 +122,7 @@ static int receive_setup(struct vfm_engine *e)
 		ret = vfm_handover_begin(e);
 	if (!ret)
 		ret = vfm_sink_begin(e);
-	return ret ? ret : vfm_engine_write(e, VFM_STREAM_READY, NULL, 0);
+	return ret ? ret : vfm_rates_ready(e);
 }
 
 /* ---- data ---------------------------------------------------------------- */
@@ -162,12 +162,13 @@ static int on_memory_zero(struct vfm_engine *e, const struct vfm_stream_record *
 	return 0;
 }
 
-/* Phases are told for the report alone, and go on in their order. */
+/* Phases go on in their order. They are told for the report, and to be answered with our rates. */
 static int on_phase(struct vfm_engine *e, const struct vfm_stream_record *record)
 {
 	struct vfm_reader r = vfm_reader_of(record->data, (size_t)record->size);
 	uint32_t phase = vfm_read_le32(&r);
 	uint32_t round = vfm_read_le32(&r);
+	uint32_t flags = r.left >= 4 ? vfm_read_le32(&r) : 0;
 
 	if (!vfm_reader_ok(&r) || phase < e->report.phase || phase > VFM_PHASE_STOP_COPY)
 		return vfm_engine_unexpected(e, record);
@@ -175,7 +176,10 @@ static int on_phase(struct vfm_engine *e, const struct vfm_stream_record *record
 		vfm_engine_enter(e, phase);
 	if (phase == VFM_PHASE_PRECOPY)
 		e->report.rounds = round + 1;
-	return 0;
+	e->phases++;
+	vfm_gauge_fade(&e->load);
+	e->peer_rates = flags & VFM_LAYOUT_ANSWER;
+	return vfm_rates_tell(e, true);
 }
 
 static const struct {
@@ -206,6 +210,8 @@ static int receive_data(struct vfm_engine *e)
 		if (ret || record.type == VFM_STREAM_END)
 			break;
 		ret = dispatch(e, &record);
+		if (!ret)
+			ret = vfm_rates_tell(e, false);
 	}
 	/* From here on each record is an answer to us, or to be answered. */
 	vfm_pipe_stop(e, 0);

@@ -37,6 +37,7 @@ ssize_t vfm_source_read(struct vfm_engine *e)
 	n = vfm_device_read_chunk(e->dev, buf, room, &end, &e->err);
 	if (n <= 0)
 		return n;
+	vfm_gauge_add(&e->save, (uint64_t)n, vfm_now_ns() - start);
 	ret = vfm_engine_service(e);
 	if (!ret)
 		ret = vfm_engine_put(e, VFM_STREAM_DEVICE_DATA, end ? VFM_STREAM_CHUNK_END : 0, buf,

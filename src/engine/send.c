@@ -5,9 +5,7 @@
  * The source's half of a migration.
  *
  * While the device runs, rounds move its memory and its pre-copy data. After
- * each the rest is estimated, and the device is stopped when the rest, at the
- * rate measured so far, fits the limit. What a device says of itself is not
- * believed blindly: see estimate().
+ * each it is judged whether the device can be stopped: see judge.c.
  *
  * Nothing is given up before COMMIT: until it is out, whole, every failure puts
  * the device back. A COMMIT that was cut is none, for the destination can never
@@ -18,8 +16,7 @@
  * only known when all of it is out, so each round ends with a flush: neither the rate
  * nor the stop is judged by what still waits in a queue.
  *
- * A seam for what is to come: judge() where a prediction replaces one division. What a
- * journal has to do with it is handover.c's.
+ * What a journal has to do with it is handover.c's.
  */
 
 #include "engine/engine.h"
@@ -33,39 +30,12 @@
 #include "engine/handover.h"
 #include "engine/pipe.h"
 
-/* Sizes above are nonsense, and taken for "not known". */
-#define SIZE_SANE (UINT64_C(1) << 40)
-
-/*
- * Taken for the rate when the device offered nothing to measure it with. Quick
- * on purpose: refuses only what would be too long on any usual wire.
- */
-#define ASSUMED_RATE (UINT64_C(1) << 30)
-
 /* Between rounds that moved nothing: time for the device to get somewhere. */
 #define IDLE_MS 10
 
 /* Data taken in the first round from a device that does not say how much there is. */
 #define BLIND_QUOTA (UINT64_C(64) << 20)
 #define BLIND_DOUBLINGS 6
-
-#define MIB 1048576.0
-
-/**
- * struct rest - what is still to be moved, as far as can be known
- * @initial: of the device, to be read before the stop
- * @pending: that can be read while it runs
- * @pending_known: the device told, else it is what the last round gave
- * @device: all of the device
- * @memory: dirty memory
- */
-struct rest {
-	uint64_t initial;
-	uint64_t pending;
-	bool pending_known;
-	uint64_t device;
-	uint64_t memory;
-};
 
 /* ---- setup --------------------------------------------------------------- */
 
@@ -95,7 +65,10 @@ static int shake_hands(struct vfm_engine *e)
 		ret = write_map(e);
 	if (!ret)
 		ret = vfm_engine_open_in(e);
-	return ret ? ret : vfm_handover_expect(e, VFM_STREAM_READY, &record);
+	if (!ret)
+		ret = vfm_handover_expect(e, VFM_STREAM_READY, &record);
+	/* Empty: of a destination that cannot tell its rates. */
+	return ret || !record.size ? ret : vfm_rates_take(e, &record);
 }
 
 static int send_setup(struct vfm_engine *e)
@@ -125,57 +98,11 @@ static bool has_precopy(const struct vfm_engine *e)
 	return e->migration & VFM_MIGRATION_PRE_COPY;
 }
 
-static int ask_pending(struct vfm_engine *e, struct rest *rest)
-{
-	struct vfm_precopy_info info;
-	int ret = vfm_device_get_precopy_info(e->dev, &info, &e->err);
-
-	if (ret)
-		return ret == -ENOTTY ? 0 : ret;
-	if (info.initial_bytes > SIZE_SANE || info.dirty_bytes > SIZE_SANE)
-		return 0;
-	rest->initial = info.initial_bytes;
-	rest->pending = info.initial_bytes + info.dirty_bytes;
-	rest->pending_known = true;
-	return 0;
-}
-
-/*
- * What is left. @read: what the last round got from the device.
- *
- * The data size is what STOP_COPY would give if it came now: our own devices,
- * and QEMU from 11 on, take it for all that is left, with what pre-copy could
- * still read of it; QEMU up to 10 took it for what comes after that. So the larger
- * of the two is taken, never the sum: a device that means the second is
- * underestimated by what it has pending, which further rounds make small. A device
- * that tells neither is taken to have as much to say as it just had.
- */
-static int estimate(struct vfm_engine *e, uint64_t read, struct rest *rest)
-{
-	uint64_t size;
-	int ret = 0;
-
-	*rest = (struct rest){ .pending = read };
-	if (has_precopy(e))
-		ret = ask_pending(e, rest);
-	if (ret)
-		return ret;
-	rest->device = rest->pending;
-	ret = vfm_device_get_data_size(e->dev, &size, &e->err);
-	if (!ret && size <= SIZE_SANE)
-		rest->device = VFM_MAX(rest->pending, size);
-	if (e->dirty) {
-		vfm_dirty_report(e);
-		rest->memory = vfm_dirty_bytes(e);
-	}
-	return ret == -ENOTTY ? 0 : ret;
-}
-
 /*
  * Read until the device has nothing now, but no more than it had when the round
  * began: one that changes faster than we read would hold the round for ever.
  */
-static int read_round(struct vfm_engine *e, const struct rest *rest, uint64_t *got)
+static int read_round(struct vfm_engine *e, const struct vfm_rest *rest, uint64_t *got)
 {
 	uint64_t quota = rest->pending;
 	ssize_t n = 0;
@@ -187,7 +114,7 @@ static int read_round(struct vfm_engine *e, const struct rest *rest, uint64_t *g
 		n = vfm_source_read(e);
 		if (n > 0)
 			*got += (uint64_t)n;
-	} while (n > 0 && *got < quota);
+	} while (n > 0 && *got < quota && !vfm_engine_late(e));
 	/* Some devices say that they have nothing with an end of file. */
 	return n < 0 && n != -ENOMSG ? (int)n : 0;
 }
@@ -209,7 +136,7 @@ static bool memory_round(const struct vfm_engine *e)
  * moves little takes mostly until threads are woken, which says nothing of a rate: so it
  * is never more than reading and writing took, one after the other.
  */
-static int move_round(struct vfm_engine *e, const struct rest *rest, uint64_t *read)
+static int move_round(struct vfm_engine *e, const struct vfm_rest *rest, uint64_t *read)
 {
 	struct vfm_rate before = e->rate;
 	uint64_t start = vfm_now_ns();
@@ -231,13 +158,16 @@ static int move_round(struct vfm_engine *e, const struct rest *rest, uint64_t *r
 	return 0;
 }
 
-static int run_round(struct vfm_engine *e, const struct rest *rest, uint64_t *read)
+static int run_round(struct vfm_engine *e, const struct vfm_rest *rest, uint64_t *read)
 {
 	uint64_t before = e->report.state_bytes + e->report.memory_bytes;
-	int ret = vfm_engine_write_phase(e, VFM_PHASE_PRECOPY);
+	int ret = vfm_engine_write_phase(e, VFM_PHASE_PRECOPY, e->report.rounds);
 
 	e->rate.bytes /= 2;
 	e->rate.ns /= 2;
+	vfm_gauge_fade(&e->save);
+	vfm_gauge_fade(&e->wire);
+	vfm_gauge_fade(&e->memory);
 	*read = 0;
 	if (!ret)
 		ret = move_round(e, rest, read);
@@ -247,60 +177,19 @@ static int run_round(struct vfm_engine *e, const struct rest *rest, uint64_t *re
 	return ret;
 }
 
-static int refuse(struct vfm_engine *e, const struct rest *rest, double rate, double needed_ms)
-{
-	char how[96];
-
-	if (rest->initial && needed_ms <= e->opts.max_downtime_ms)
-		snprintf(how, sizeof(how), "%.1f MiB of that are initial data, to be read before",
-			 (double)rest->initial / MIB);
-	else
-		snprintf(how, sizeof(how), "%.0f ms at %.1f MiB/s%s, %u ms are allowed", needed_ms,
-			 rate / MIB, e->report.bytes_per_second ? "" : " (assumed)",
-			 e->opts.max_downtime_ms);
-	return vfm_fail(
-		&e->err, -EDQUOT,
-		"refused after %u rounds: %.1f MiB of the device and %.1f MiB of memory are "
-		"left: %s",
-		e->report.rounds, (double)rest->device / MIB, (double)rest->memory / MIB, how);
-}
-
-/* 1: stop now; 0: another round; -EDQUOT. */
-static int judge(struct vfm_engine *e, const struct rest *rest)
-{
-	bool more = has_precopy(e) || (e->dirty && !e->report.all_dirty);
-	bool last = e->report.rounds >= e->opts.max_rounds || !more;
-	double rate = (double)(e->opts.rate ? VFM_MIN(e->opts.rate, ASSUMED_RATE) : ASSUMED_RATE);
-	double needed_ms;
-
-	if (e->rate.ns > 0 && e->rate.bytes > 0) {
-		rate = e->rate.bytes * 1e9 / e->rate.ns;
-		e->report.bytes_per_second = (uint64_t)rate;
-	}
-	needed_ms = (double)(rest->device + rest->memory) * 1000 / rate;
-	if (!rest->initial && needed_ms <= e->opts.max_downtime_ms)
-		return 1;
-	/* To read initial data first is a recommendation, and without a limit all may wait. */
-	if (!e->opts.max_downtime_ms && (!rest->initial || last))
-		return 1;
-	return last ? refuse(e, rest, rate, needed_ms) : 0;
-}
-
 static int run_rounds(struct vfm_engine *e)
 {
-	struct rest rest = { 0 };
+	struct vfm_rest rest = { 0 };
 	uint64_t read = 0;
 	int ret = 0;
 
 	if (has_precopy(e))
-		ret = ask_pending(e, &rest);
+		ret = vfm_judge_pending(e, &rest);
 	while (!ret) {
 		if (has_precopy(e) || e->dirty)
 			ret = run_round(e, &rest, &read);
 		if (!ret)
-			ret = estimate(e, read, &rest);
-		if (!ret)
-			ret = judge(e, &rest);
+			ret = vfm_judge(e, read, &rest);
 	}
 	return ret < 0 ? ret : 0;
 }
@@ -316,8 +205,14 @@ static int send_precopy(struct vfm_engine *e)
 		vfm_dirty_start(e);
 	if (has_precopy(e)) {
 		e->touched = true;
-		ret = vfm_device_set_state(e->dev, VFM_STATE_PRE_COPY, &e->err);
+		ret = vfm_engine_walk(e, VFM_STATE_PRE_COPY);
 	}
+	/* Nothing is under way yet: the best time to see how long it is to the other side. */
+	if (!ret)
+		ret = vfm_rates_sync(e);
+	/* Too late already: for the judge. */
+	if (ret == -EAGAIN)
+		ret = 0;
 	return ret ? ret : run_rounds(e);
 }
 
@@ -325,14 +220,14 @@ static int send_precopy(struct vfm_engine *e)
 
 static int send_stop(struct vfm_engine *e)
 {
-	int ret = vfm_engine_write_phase(e, VFM_PHASE_STOP);
+	int ret = vfm_engine_write_phase(e, VFM_PHASE_STOP, e->report.rounds);
 
 	return ret ? ret : vfm_source_stop(e);
 }
 
 static int send_stop_copy(struct vfm_engine *e)
 {
-	int ret = vfm_engine_write_phase(e, VFM_PHASE_STOP_COPY);
+	int ret = vfm_engine_write_phase(e, VFM_PHASE_STOP_COPY, e->report.rounds);
 
 	/* Now that the device stands still: what this report does not name is over there. */
 	if (!ret && e->dirty) {
@@ -341,6 +236,8 @@ static int send_stop_copy(struct vfm_engine *e)
 	}
 	if (!ret)
 		ret = vfm_source_drain(e);
+	if (!ret)
+		vfm_judge_sizes(e);
 	return ret ? ret : vfm_engine_write_end(e);
 }
 

@@ -28,6 +28,7 @@
 #include "base/util.h"
 #include "engine/pipe.h"
 #include "engine/secure.h"
+#include "stream/format.h"
 
 /* How long the end of a connection that has failed already may take. */
 #define CLOSING_MS 1000
@@ -92,6 +93,20 @@ void vfm_engine_silence(const struct vfm_engine *e, struct vfm_err *err)
 		return; /* that is what it always says */
 }
 
+static int listen_once(struct vfm_engine *e);
+
+/* The peer speaks while we wait to write: it complains, or tells how far it is. */
+static int interrupted(struct vfm_engine *e)
+{
+	int ret = listen_once(e);
+
+	if (ret) {
+		e->cause = e->err;
+		e->cause.code = ret;
+	}
+	return ret;
+}
+
 int vfm_engine_wait(void *user, int fd, short events)
 {
 	struct vfm_engine *e = user;
@@ -113,10 +128,10 @@ int vfm_engine_wait(void *user, int fd, short events)
 		if (events & POLLIN)
 			wanted.ear.fd = -1;
 		ret = turn(e, &wanted, left_ms);
+		if (!ret && wanted.ear.revents & POLLIN)
+			ret = interrupted(e);
 		if (ret)
 			return ret;
-		if (wanted.ear.revents & POLLIN)
-			return -EPIPE; /* the peer complains; what, is read by hear() */
 		if (wanted.main.revents)
 			return 0;
 		if (limit_ms && now >= end)
@@ -206,17 +221,9 @@ static int aborted(struct vfm_engine *e, const struct vfm_stream_record *record)
 	return vfm_fail(&e->err, code, "%s: %s", e->peer, text);
 }
 
-int vfm_engine_read(struct vfm_engine *e, struct vfm_stream_record *record)
+/* What a read has brought, with @ret. */
+static int judge_read(struct vfm_engine *e, struct vfm_stream_record *record, int ret)
 {
-	struct wanted nothing = { { .fd = -1 }, { .fd = -1 } };
-	int ret = turn(e, &nothing, 0);
-
-	if (ret)
-		return caused(e, ret);
-	if (has_helper(e, true))
-		ret = vfm_pipe_read(e, record);
-	else
-		ret = vfm_stream_read(e->in, record, &e->err);
 	if (ret < 0)
 		return unread(e, ret);
 	if (ret == 0 && e->peer)
@@ -234,6 +241,20 @@ int vfm_engine_read(struct vfm_engine *e, struct vfm_stream_record *record)
 	return 0;
 }
 
+int vfm_engine_read(struct vfm_engine *e, struct vfm_stream_record *record)
+{
+	struct wanted nothing = { { .fd = -1 }, { .fd = -1 } };
+	int ret = turn(e, &nothing, 0);
+
+	if (ret)
+		return caused(e, ret);
+	if (has_helper(e, true))
+		ret = vfm_pipe_read(e, record);
+	else
+		ret = vfm_stream_read(e->in, record, &e->err);
+	return judge_read(e, record, ret);
+}
+
 int vfm_engine_unexpected(struct vfm_engine *e, const struct vfm_stream_record *record)
 {
 	return vfm_fail(&e->err, -EPROTO, "unexpected record %s (type %u) at %llu",
@@ -244,11 +265,33 @@ int vfm_engine_unexpected(struct vfm_engine *e, const struct vfm_stream_record *
 int vfm_engine_expect(struct vfm_engine *e, enum vfm_stream_type type,
 		      struct vfm_stream_record *record)
 {
-	int ret = vfm_engine_read(e, record);
+	for (;;) {
+		int ret = vfm_engine_read(e, record);
 
-	if (ret)
+		if (ret || record->type == type)
+			return ret;
+		if (e->sink || record->type != VFM_STREAM_RATES)
+			return vfm_engine_unexpected(e, record);
+		ret = vfm_rates_take(e, record);
+		if (ret)
+			return ret;
+	}
+}
+
+/*
+ * A record that has begun to arrive while we send. One of an unknown kind that is
+ * optional is done with, too: waiting for one that matters could take for ever.
+ */
+static int listen_once(struct vfm_engine *e)
+{
+	struct vfm_stream_record record;
+	int ret = judge_read(e, &record, vfm_stream_next(e->in, &record, &e->err));
+
+	e->heard++;
+	if (ret || !vfm_stream_type_known(record.type))
 		return ret;
-	return record->type == type ? 0 : vfm_engine_unexpected(e, record);
+	return record.type == VFM_STREAM_RATES ? vfm_rates_take(e, &record)
+					       : vfm_engine_unexpected(e, &record);
 }
 
 /* ---- writing ------------------------------------------------------------- */
@@ -275,8 +318,10 @@ static int hear(struct vfm_engine *e, int ret)
 	e->closing = true;
 	if (!e->in)
 		heard = vfm_engine_open_in(e);
-	if (!heard)
-		heard = vfm_engine_read(e, &record);
+	do {
+		if (!heard)
+			heard = vfm_engine_read(e, &record);
+	} while (!heard && !e->sink && record.type == VFM_STREAM_RATES);
 	note_alert(e);
 	e->closing = false;
 	e->cause.code = 0;
@@ -297,15 +342,6 @@ static int written(struct vfm_engine *e, int ret)
 	return ret ? vfm_engine_unwritten(e, ret) : 0;
 }
 
-/* The peer has said something in a moment when there is only one thing to say. */
-static int complaint(struct vfm_engine *e)
-{
-	struct vfm_stream_record record;
-	int ret = vfm_engine_read(e, &record);
-
-	return ret ? ret : vfm_engine_unexpected(e, &record);
-}
-
 /* One turn of so long at most. 1: @fd is readable. */
 static int serve(struct vfm_engine *e, int fd, int timeout_ms)
 {
@@ -315,7 +351,7 @@ static int serve(struct vfm_engine *e, int fd, int timeout_ms)
 	if (ret)
 		return caused(e, ret);
 	if (wanted.ear.revents)
-		return complaint(e);
+		return listen_once(e);
 	return wanted.main.revents != 0;
 }
 
@@ -337,9 +373,10 @@ int vfm_engine_await(struct vfm_engine *e, int fd)
 int vfm_engine_idle(struct vfm_engine *e, unsigned int ms)
 {
 	uint64_t end = vfm_now_ns() + (uint64_t)ms * 1000000;
+	uint32_t heard = e->heard;
 	uint64_t now;
 
-	while ((now = vfm_now_ns()) < end) {
+	while (heard == e->heard && (now = vfm_now_ns()) < end) {
 		int ret = serve(e, -1, (int)((end - now) / 1000000 + 1));
 
 		if (ret)
@@ -393,7 +430,7 @@ int vfm_engine_write_end(struct vfm_engine *e)
 	return written(e, vfm_stream_write_end(e->out, &e->err));
 }
 
-int vfm_engine_write_phase(struct vfm_engine *e, enum vfm_phase phase)
+int vfm_engine_write_phase(struct vfm_engine *e, enum vfm_phase phase, uint32_t round)
 {
 	uint8_t buf[VFM_LAYOUT_PHASE_SIZE];
 	struct vfm_writer w = vfm_writer_of(buf, sizeof(buf));
@@ -402,7 +439,9 @@ int vfm_engine_write_phase(struct vfm_engine *e, enum vfm_phase phase)
 	if (ret)
 		return ret;
 	vfm_write_le32(&w, phase);
-	vfm_write_le32(&w, e->report.rounds);
+	vfm_write_le32(&w, round);
+	vfm_write_le32(&w, e->peer_rates ? VFM_LAYOUT_ANSWER : 0);
+	e->phases++;
 	return vfm_engine_put(e, VFM_STREAM_PHASE, VFM_STREAM_OPTIONAL, buf, sizeof(buf));
 }
 

@@ -306,7 +306,9 @@ receive() {
 		["phase", "commit"], ["phase", "done"], ["end", "done"]] and
 		([.[].us] | . == sort) and (.[0] | .verb == "migrate" and .time_us > 1600000000000000) and
 		(.[-1] | .ok and .committed and .state_bytes > 4194304 and (.phases | length) == 6) and
-		all(.[]; has("missed") | not)' "$T/events"
+		all(.[]; has("missed") | not) and
+		([.[] | select(.phase == "stop")] | length == 1 and all(.[]; .predicted_downtime_us > 0 and
+		.predicted_error_us > 0 and .limiting != "none"))' "$T/events"
 	(($(wc -l <"$T/events") == $(jq -s length "$T/events")))
 }
 

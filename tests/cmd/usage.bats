@@ -8,7 +8,7 @@ load common
 	"$VFMIG" --help >"$T/out" 2>"$T/err"
 	[[ ! -s $T/err ]]
 	grep -q '^Usage: vfmig VERB' "$T/out"
-	for verb in probe serve save load migrate send receive inspect verify demo; do
+	for verb in probe preflight serve save load migrate send receive inspect verify demo; do
 		grep -q "^  $verb " "$T/out"
 	done
 }

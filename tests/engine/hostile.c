@@ -483,9 +483,8 @@ static void *answer(void *arg)
 {
 	struct fake *f = arg;
 	struct vfm_stream_reader *r;
-	uint8_t hello[VFM_HELLO_SIZE];
 
-	assert_int_equal(recv(f->fd, hello, sizeof(hello), MSG_WAITALL), sizeof(hello));
+	rig_hear_hello(f->fd);
 	assert_int_equal(vfm_stream_reader_new(&r, f->fd, NULL, NULL), 0);
 	if (f->a->after)
 		say_after(f, r, &f->t);

@@ -30,13 +30,13 @@ struct limit {
 /* clang-format off */
 static const struct limit limits[] = {
 	/* told to be large; nothing could be measured */
-	{ "state=64K,features=1", 0, 0, UINT64_C(900) << 30, 0, 300, 0, "(assumed), 300 ms are allowed" },
+	{ "state=64K,features=1", 0, 0, UINT64_C(900) << 30, 0, 300, 0, "300 are allowed: reading the source is slowest, 2048.0 MiB/s (assumed) for 921600.0 MiB" },
 	/* told to be large; measured */
-	{ "state=64K", 0, 0, UINT64_C(900) << 30, 0, 300, 3, "after 3 rounds: 921600.0 MiB of the device" },
+	{ "state=64K", 0, 0, UINT64_C(900) << 30, 0, 300, 3, "for 921600.0 MiB" },
 	/* initial data that never end */
-	{ "state=64K", 0, 0, 0, 5 * MIB, 60000, 3, "5.0 MiB of that are initial data" },
+	{ "state=64K", 0, 0, 0, 5 * MIB, 60000, 3, "5.0 MiB of initial data are left" },
 	/* really slow, and changing */
-	{ "state=4M,dirty=100M,save-rate=40M", 0, 0, 0, 0, 1, 3, "1 ms are allowed" },
+	{ "state=4M,dirty=100M,save-rate=40M", 0, 0, 0, 0, 1, 3, ", 1 are allowed: reading the source is slowest" },
 	/* no pre-copy and no log: it does not get better */
 	{ "state=64K,features=1", 4 * MIB, 0, UINT64_C(900) << 30, 0, 300, 1, "after 1 rounds" },
 };

@@ -178,6 +178,13 @@ void rig_hello(int fd, bool source)
 	assert_int_equal(send(fd, wire, sizeof(wire), MSG_NOSIGNAL), sizeof(wire));
 }
 
+void rig_hear_hello(int fd)
+{
+	uint8_t wire[VFM_HELLO_SIZE];
+
+	assert_int_equal(recv(fd, wire, sizeof(wire), MSG_WAITALL), sizeof(wire));
+}
+
 static void *receive(void *arg)
 {
 	struct rig_half *h = arg;

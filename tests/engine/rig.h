@@ -62,6 +62,9 @@ void rig_check_back(struct rig *r);
 /** rig_hello() - what one side of a connection without TLS says first. */
 void rig_hello(int fd, bool source);
 
+/** rig_hear_hello() - skip the other side's. */
+void rig_hear_hello(int fd);
+
 /** struct rig_half - a destination with a thread of its own */
 struct rig_half {
 	struct vfm_device *dev;

@@ -127,9 +127,17 @@ static ssize_t w_read_data(struct vfm_device *dev, void *buf, size_t len, struct
 	PASS(dev, "read_data", twist_end(of(dev), vfm_device_read_data(INNER(dev), buf, len, err)));
 }
 
+static int write_data(struct wrap *w, const void *buf, size_t len, struct vfm_err *err)
+{
+	int ret = vfm_device_write_data(w->inner, buf, len, err);
+
+	w->written += ret ? 0 : len;
+	return ret;
+}
+
 static int w_write_data(struct vfm_device *dev, const void *buf, size_t len, struct vfm_err *err)
 {
-	PASS(dev, "write_data", vfm_device_write_data(INNER(dev), buf, len, err));
+	PASS(dev, "write_data", write_data(of(dev), buf, len, err));
 }
 
 static int precopy_info(struct wrap *w, struct vfm_precopy_info *info, struct vfm_err *err)
@@ -138,6 +146,8 @@ static int precopy_info(struct wrap *w, struct vfm_precopy_info *info, struct vf
 
 	if (!ret && w->initial)
 		info->initial_bytes = w->initial;
+	if (!ret && w->reinit)
+		info->reinit = true;
 	return ret;
 }
 
@@ -155,6 +165,8 @@ static int data_size(struct wrap *w, uint64_t *bytes, struct vfm_err *err)
 
 	if (!ret && w->data_size)
 		*bytes = w->data_size;
+	if (!ret && w->no_size)
+		*bytes = 0;
 	return ret;
 }
 

@@ -40,6 +40,9 @@ struct wrap {
 	unsigned int processed; /* calls of process */
 	uint64_t data_size;	/* told instead, if not 0 */
 	uint64_t initial;	/* the same */
+	bool no_size;		/* the data size is told to be 0 */
+	bool reinit;		/* new initial data, it says */
+	uint64_t written;	/* bytes of data that have come to it */
 	bool zero_for_nomsg;	/* an end where there is nothing now */
 	bool nomsg_for_zero;	/* and nothing now where there is an end */
 	unsigned int logs;	/* running: starts less stops */

@@ -136,7 +136,7 @@ static const struct {
 } wrong_records[] = {
 	{ { 4711, 0, .data = some, .stored = 4 }, -ENOTSUP, "unknown type 4711 that must" },
 	{ { 0, 0, .data = some, .stored = 4 }, -ENOTSUP, "unknown type 0" },
-	{ { 13, 0, .data = some, .stored = 4 }, -ENOTSUP, "unknown type 13" },
+	{ { 15, 0, .data = some, .stored = 4 }, -ENOTSUP, "unknown type 15" },
 	{ { 0xffffffff, 0, .data = some, .stored = 4 }, -ENOTSUP, "unknown type 4294967295" },
 	{ { 4711, VFM_STREAM_OPTIONAL | 8, .data = some }, -ENOTSUP, "unknown flags 0x8" },
 	{ { VFM_STREAM_DEVICE_DATA, 0x80000000, .data = some }, -ENOTSUP, "flags 0x80000000" },
@@ -246,7 +246,7 @@ static void unknown_optional_records_are_skipped(void **state)
 	FORGE_PUT(&f, .type = 0x9000, .flags = VFM_STREAM_OPTIONAL, .device = 17);
 	forge_identity(&f, 0);
 	FORGE_PUT(&f, .type = 0xffffffff, .flags = VFM_STREAM_OPTIONAL, .data = some, .stored = 16);
-	FORGE_PUT(&f, .type = 13, .flags = VFM_STREAM_OPTIONAL | VFM_STREAM_ZSTD, .data = some,
+	FORGE_PUT(&f, .type = 15, .flags = VFM_STREAM_OPTIONAL | VFM_STREAM_ZSTD, .data = some,
 		  .stored = 16, .plain = 4000);
 	forge_data(&f, VFM_STREAM_DEVICE_DATA, some, 3);
 	forge_end(&f, (struct forge_counts){ 5, 3, 0, 1 });

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/*
+ * What the destination tells of itself while it loads: how fast it is, and how
+ * far. It offers to in READY, and does when a PHASE asks for it: at each of those,
+ * and a few times a second in between. A source that does not know of it does not
+ * ask, and a destination that does not, does not offer.
+ *
+ * A PHASE is answered when all that came before it has been loaded. So asking and
+ * waiting for the answer is how the source knows that nothing is under way any
+ * more; see vfm_rates_sync().
+ */
+
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "base/util.h"
+
+#define TELL_NS 250000000u
+
+/* How often the end of the time is looked for while we wait. */
+#define SYNC_MS 100
+
+/* ---- the destination ------------------------------------------------------ */
+
+static void fill(struct vfm_engine *e, uint8_t buf[VFM_LAYOUT_RATES_SIZE])
+{
+	struct vfm_cost load = vfm_gauge_cost(&e->load);
+	struct vfm_rates rates = {
+		.load_rate = vfm_cost_rate(&load),
+		.load_error = (uint32_t)(load.error * 1000),
+		.loaded = e->report.state_bytes,
+		.arc_ns = e->arcs.count ? (uint64_t)(e->arcs.ns / e->arcs.count) : 0,
+		.prove_arcs = vfm_engine_count_arcs(e, VFM_STATE_RESUMING, VFM_STATE_STOP),
+		.run_arcs = vfm_engine_count_arcs(e, VFM_STATE_STOP, VFM_STATE_RUNNING),
+		.phases = e->phases,
+	};
+
+	vfm_layout_write_rates(&rates, buf);
+	e->rates_ns = vfm_now_ns();
+}
+
+int vfm_rates_ready(struct vfm_engine *e)
+{
+	uint8_t buf[VFM_LAYOUT_RATES_SIZE];
+
+	fill(e, buf);
+	return vfm_engine_write(e, VFM_STREAM_READY, buf, sizeof(buf));
+}
+
+static bool is_time(const struct vfm_engine *e)
+{
+	struct pollfd out = { .fd = e->fd, .events = POLLOUT };
+
+	/* A source that does not listen now need not be told now. */
+	return vfm_now_ns() - e->rates_ns >= TELL_NS && poll(&out, 1, 0) == 1;
+}
+
+int vfm_rates_tell(struct vfm_engine *e, bool now)
+{
+	uint8_t buf[VFM_LAYOUT_RATES_SIZE];
+
+	if (!e->peer_rates || (!now && !is_time(e)))
+		return 0;
+	fill(e, buf);
+	if (!vfm_stream_write(e->out, VFM_STREAM_RATES, VFM_STREAM_OPTIONAL, 0, buf, sizeof(buf),
+			      NULL))
+		return 0;
+	/* A source that is gone has told why, and we shall come to that in what it sent. */
+	e->peer_rates = false;
+	e->torn = true;
+	if (!e->cause.code)
+		return 0;
+	e->err = e->cause;
+	return e->err.code;
+}
+
+/* ---- the source ------------------------------------------------------------ */
+
+int vfm_rates_take(struct vfm_engine *e, const struct vfm_stream_record *record)
+{
+	int ret = vfm_layout_read_rates(&e->rates, record, &e->err);
+
+	if (!ret)
+		e->peer_rates = true;
+	return ret;
+}
+
+static bool in_step(const struct vfm_engine *e)
+{
+	return e->rates.phases == e->phases && e->rates.loaded >= e->report.state_bytes;
+}
+
+/* Longer than the other side may be silent it may not stand still, either. */
+static int wait_in_step(struct vfm_engine *e)
+{
+	uint64_t limit_ns = (uint64_t)e->opts.timeout_ms * 1000000;
+	uint64_t moved_ns = vfm_now_ns(), loaded = e->rates.loaded;
+
+	while (!in_step(e)) {
+		int ret = vfm_engine_idle(e, SYNC_MS);
+
+		if (ret)
+			return ret;
+		if (vfm_engine_late(e))
+			return in_step(e) ? 0 : -EAGAIN;
+		if (e->rates.loaded > loaded) {
+			loaded = e->rates.loaded;
+			moved_ns = vfm_now_ns();
+		}
+		if (limit_ns && !in_step(e) && vfm_now_ns() - moved_ns > limit_ns)
+			return vfm_fail(&e->err, -ETIMEDOUT,
+					"the destination has loaded nothing for %u ms",
+					e->opts.timeout_ms);
+	}
+	return 0;
+}
+
+int vfm_rates_sync(struct vfm_engine *e)
+{
+	bool quiet = e->rates.loaded >= e->report.state_bytes && !e->report.memory_bytes;
+	uint64_t start = vfm_now_ns(), took;
+	int ret;
+
+	if (!e->peer_rates)
+		return 0;
+	/* Of the round that has just ended: it is no new one. */
+	ret = vfm_engine_write_phase(e, VFM_PHASE_PRECOPY,
+				     e->report.rounds ? e->report.rounds - 1 : 0);
+	if (!ret)
+		ret = wait_in_step(e);
+	took = vfm_now_ns() - start;
+	/* Only with nothing under way it is the way there and back, and nothing else. */
+	if (!ret && quiet)
+		e->round_trip_ns = e->round_trip_ns ? VFM_MIN(e->round_trip_ns, took) : took;
+	return ret;
+}
