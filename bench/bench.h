@@ -46,9 +46,9 @@ struct bench_row {
 };
 
 extern const struct bench_row bench_vfio_user_rows[], bench_v1_rows[], bench_migrate_rows[],
-	bench_tls_rows[];
+	bench_tls_rows[], bench_scan_rows[];
 extern const size_t bench_nr_vfio_user_rows, bench_nr_v1_rows, bench_nr_migrate_rows,
-	bench_nr_tls_rows;
+	bench_nr_tls_rows, bench_nr_scan_rows;
 
 /** bench_migrate() - one migration over TCP; NULL: without TLS. Bytes of state a second. */
 double bench_migrate(const struct vfm_tls *tls);

@@ -110,6 +110,7 @@ int main(int argc, char **argv)
 	printf("best of %lu interleaved rounds; medians in brackets\n", rounds);
 	run_rows(bench_vfio_user_rows, bench_nr_vfio_user_rows, rounds, only);
 	run_rows(bench_v1_rows, bench_nr_v1_rows, rounds, only);
+	run_rows(bench_scan_rows, bench_nr_scan_rows, rounds, only);
 	run_rows(bench_migrate_rows, bench_nr_migrate_rows, rounds, only);
 	run_rows(bench_tls_rows, bench_nr_tls_rows, rounds, only);
 	return 0;
