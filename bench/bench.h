@@ -33,6 +33,7 @@ enum bench_unit {
  * @aim: the ratio that we want
  * @setup: what both need; returns what they get
  * @limit, @ours: one round; a negative value ends the row as failed
+ * @asked: it takes long, and is run only with --row
  */
 struct bench_row {
 	const char *name;
@@ -43,12 +44,13 @@ struct bench_row {
 	double (*limit)(void *ctx);
 	double (*ours)(void *ctx);
 	void (*teardown)(void *ctx);
+	bool asked;
 };
 
 extern const struct bench_row bench_vfio_user_rows[], bench_v1_rows[], bench_migrate_rows[],
-	bench_tls_rows[];
+	bench_tls_rows[], bench_scan_rows[];
 extern const size_t bench_nr_vfio_user_rows, bench_nr_v1_rows, bench_nr_migrate_rows,
-	bench_nr_tls_rows;
+	bench_nr_tls_rows, bench_nr_scan_rows;
 
 /** bench_migrate() - one migration over TCP; NULL: without TLS. Bytes of state a second. */
 double bench_migrate(const struct vfm_tls *tls);

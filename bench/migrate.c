@@ -14,6 +14,7 @@
 
 #define STATE_BYTES (UINT64_C(256) << 20)
 #define LARGE_BYTES (UINT64_C(4) << 30)
+#define HUGE_BYTES (UINT64_C(16) << 30)
 #define URI "sim:dma,features=1,state=256M,dirty=0,bar=64K"
 
 /* What is moved: a device by name, or one that costs nothing; and how it is protected. */
@@ -155,6 +156,13 @@ static void *large(void)
 	return &moved;
 }
 
+static void *huge(void)
+{
+	static struct moved moved = { .bytes = HUGE_BYTES };
+
+	return &moved;
+}
+
 static void forget(void *user)
 {
 	(void)user;
@@ -175,5 +183,7 @@ const struct bench_row bench_migrate_rows[] = {
 	  read_alone, migrate, forget },
 	{ "migrate 4 GiB, resident memory", "the default limit", BENCH_BYTES, 1.0, large,
 	  default_limit, migrate_memory, forget },
+	{ "migrate 16 GiB, resident memory", "the default limit", BENCH_BYTES, 1.0, huge,
+	  default_limit, migrate_memory, forget, .asked = true },
 };
 const size_t bench_nr_migrate_rows = VFM_ARRAY_SIZE(bench_migrate_rows);

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) vfmig authors
 
+/* Bitmaps that change. Reading them is bitmap_scan.c's. */
+
 #include "base/bitmap.h"
+
+#include <string.h>
 
 #include "base/util.h"
 
@@ -11,56 +15,37 @@ static uint64_t low_bits(uint64_t count)
 	return ~UINT64_C(0) >> (64 - count);
 }
 
+/* Make bits of one word as @set says. */
+static void fill_bits(uint64_t *word, uint64_t at, uint64_t n, bool set)
+{
+	uint64_t mask = low_bits(n) << at;
+
+	*word = set ? *word | mask : *word & ~mask;
+}
+
+static void fill(uint64_t *map, uint64_t first, uint64_t count, bool set)
+{
+	uint64_t *word = map + first / 64;
+	uint64_t head = VFM_MIN(count, (64 - first % 64) % 64);
+
+	if (head) {
+		fill_bits(word++, first % 64, head, set);
+		count -= head;
+	}
+	if (count >= 64)
+		memset(word, set ? 0xff : 0, (size_t)(count / 64) * sizeof(*word));
+	if (count % 64)
+		fill_bits(word + count / 64, 0, count % 64, set);
+}
+
 void vfm_bitmap_set_range(uint64_t *map, uint64_t first, uint64_t count)
 {
-	while (count) {
-		uint64_t at = first % 64;
-		uint64_t n = VFM_MIN(count, 64 - at);
-
-		map[first / 64] |= low_bits(n) << at;
-		first += n;
-		count -= n;
-	}
+	fill(map, first, count, true);
 }
 
-uint64_t vfm_bitmap_count(const uint64_t *map, uint64_t bits)
+void vfm_bitmap_clear_range(uint64_t *map, uint64_t first, uint64_t count)
 {
-	uint64_t sum = 0;
-
-	for (uint64_t i = 0; i < bits / 64; i++)
-		sum += (uint64_t)__builtin_popcountll(map[i]);
-	if (bits % 64)
-		sum += (uint64_t)__builtin_popcountll(map[bits / 64] & low_bits(bits % 64));
-	return sum;
-}
-
-/* @flip: 0 to look for a set bit, all ones to look for a clear one. */
-static uint64_t next_bit(const uint64_t *map, uint64_t bits, uint64_t from, uint64_t flip)
-{
-	uint64_t word;
-
-	if (from >= bits)
-		return bits;
-	word = (map[from / 64] ^ flip) & (~UINT64_C(0) << (from % 64));
-	from -= from % 64;
-	while (!word) {
-		from += 64;
-		if (from >= bits)
-			return bits;
-		word = map[from / 64] ^ flip;
-	}
-	from += (uint64_t)__builtin_ctzll(word);
-	return VFM_MIN(from, bits);
-}
-
-uint64_t vfm_bitmap_next_set(const uint64_t *map, uint64_t bits, uint64_t from)
-{
-	return next_bit(map, bits, from, 0);
-}
-
-uint64_t vfm_bitmap_next_clear(const uint64_t *map, uint64_t bits, uint64_t from)
-{
-	return next_bit(map, bits, from, ~UINT64_C(0));
+	fill(map, first, count, false);
 }
 
 /* Take the bits [at, at + n) of one word. */

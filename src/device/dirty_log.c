@@ -156,29 +156,39 @@ void vfm_dirty_log_mark(struct vfm_dirty_log *log, uint64_t iova, uint64_t size)
 struct report {
 	uint64_t iova, last;
 	uint64_t page_size;
+	uint64_t log_page_size;
 	uint64_t *bitmap;
 };
 
-/* The pages of one range that lie in [from, to], one by one, whatever the page sizes are. */
-static void report_slowly(struct vfm_dirty_log *log, struct vfm_log_range *r,
-			  const struct report *rep, uint64_t from, uint64_t to)
+/* A row of dirty pages of the log, of which the bytes from @from to @to are reported. */
+static void report_run(const struct vfm_log_range *r, const struct report *rep, uint64_t from,
+		       uint64_t to, const struct vfm_bitmap_runs *run)
 {
-	uint64_t end = to / log->page_size - r->first + 1;
-	uint64_t bit = from / log->page_size - r->first;
+	uint64_t page_size = rep->log_page_size;
+	uint64_t first = run->first, end = run->end;
+	uint64_t low = (r->first + first) * page_size;
+	uint64_t high = last_byte((r->first + end - 1) * page_size, page_size);
+	uint64_t bit = (VFM_MAX(low, from) - rep->iova) / rep->page_size;
 
-	for (bit = vfm_bitmap_next_set(r->bitmap, end, bit); bit < end;
-	     bit = vfm_bitmap_next_set(r->bitmap, end, bit + 1)) {
-		uint64_t page = (r->first + bit) * log->page_size;
-		uint64_t page_last = last_byte(page, log->page_size);
-		uint64_t low = VFM_MAX(page, from), high = VFM_MIN(page_last, to);
-		uint64_t first = (low - rep->iova) / rep->page_size;
+	vfm_bitmap_set_range(rep->bitmap, bit,
+			     (VFM_MIN(high, to) - rep->iova) / rep->page_size - bit + 1);
+	/* Pages at either end that go on outside, where the range does, stay. */
+	first += from > VFM_MAX(low, r->iova);
+	end -= to < VFM_MIN(high, last_byte(r->iova, r->size));
+	if (first < end)
+		vfm_bitmap_clear_range(r->bitmap, first, end - first);
+}
 
-		vfm_bitmap_set_range(rep->bitmap, first,
-				     (high - rep->iova) / rep->page_size - first + 1);
-		if (low == VFM_MAX(page, r->iova) &&
-		    high == VFM_MIN(page_last, last_byte(r->iova, r->size)))
-			vfm_bitmap_clear(r->bitmap, bit);
-	}
+/* The pages of one range that lie in [from, to], whatever the page sizes are. */
+static void report_slowly(struct vfm_log_range *r, const struct report *rep, uint64_t from,
+			  uint64_t to)
+{
+	uint64_t end = to / rep->log_page_size - r->first + 1;
+	struct vfm_bitmap_runs runs =
+		vfm_bitmap_runs_of(r->bitmap, end, from / rep->log_page_size - r->first);
+
+	while (vfm_bitmap_next_run(&runs))
+		report_run(r, rep, from, to, &runs);
 }
 
 /* The part [from, to] of one range. Equal pages move by words. */
@@ -195,7 +205,7 @@ static void report_range(struct vfm_dirty_log *log, struct vfm_log_range *r,
 	if (whole * log->page_size == size)
 		return;
 	from += whole * log->page_size;
-	report_slowly(log, r, rep, from, to);
+	report_slowly(r, rep, from, to);
 }
 
 /* Whether all of [iova, last] is logged. */
@@ -219,6 +229,7 @@ int vfm_dirty_log_report(struct vfm_dirty_log *log, uint64_t iova, uint64_t size
 	struct report rep = { .iova = iova,
 			      .last = last_byte(iova, size),
 			      .page_size = page_size,
+			      .log_page_size = log->page_size,
 			      .bitmap = bitmap };
 
 	if (!log->on)

@@ -220,8 +220,7 @@ static int flush(struct batch *b)
 	if (ret)
 		return ret;
 	vfm_engine_count(b->e, 0, size, b->zero ? 0 : vfm_now_ns() - start);
-	for (uint64_t i = 0; i < b->count; i++)
-		vfm_bitmap_clear(b->r->bits, b->first + i);
+	vfm_bitmap_clear_range(b->r->bits, b->first, b->count);
 	b->count = 0;
 	b->looked = 0;
 	return vfm_engine_late(b->e) ? ENOUGH : 0;
@@ -280,18 +279,15 @@ static int add_run(struct batch *b, uint64_t at, uint64_t end)
 static int send_range(struct vfm_engine *e, size_t n)
 {
 	struct batch b = { .e = e, .n = n, .r = &e->dirty->ranges[n] };
-	uint64_t pages = b.r->pages;
-	uint64_t at = vfm_bitmap_next_set(b.r->bits, pages, 0);
+	struct vfm_bitmap_runs runs = vfm_bitmap_runs_of(b.r->bits, b.r->pages, 0);
 
 	b.batch = vfm_bucket_piece(&e->bucket, BATCH_PAGES * (uint64_t)VFM_MEMORY_PAGE) /
 		  VFM_MEMORY_PAGE;
-	while (at < pages) {
-		uint64_t end = vfm_bitmap_next_clear(b.r->bits, pages, at);
-		int ret = add_run(&b, at, end);
+	while (vfm_bitmap_next_run(&runs)) {
+		int ret = add_run(&b, runs.first, runs.end);
 
 		if (ret)
 			return ret;
-		at = vfm_bitmap_next_set(b.r->bits, pages, end);
 	}
 	return flush(&b);
 }

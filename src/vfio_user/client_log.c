@@ -267,13 +267,13 @@ static void spread(struct vfm_client *c, uint64_t iova, uint64_t size)
 	const uint64_t *bits = c->log.answer;
 	uint64_t page_size = c->log.page_size;
 	uint64_t pages = size / page_size + (size % page_size != 0);
-	uint64_t i = vfm_bitmap_next_set(bits, pages, 0);
+	struct vfm_bitmap_runs runs = vfm_bitmap_runs_of(bits, pages, 0);
 
-	while (i < pages) {
-		uint64_t at = i * page_size;
+	while (vfm_bitmap_next_run(&runs)) {
+		uint64_t last = (runs.end - 1) * page_size;
 
-		mark_parts(c, iova + at, iova + at + (VFM_MIN(page_size, size - at) - 1));
-		i = vfm_bitmap_next_set(bits, pages, i + 1);
+		last += VFM_MIN(page_size, size - last) - 1;
+		mark_parts(c, iova + runs.first * page_size, iova + last);
 	}
 }
 
@@ -345,21 +345,18 @@ int vfm_client_log_ask_unmap(struct vfm_client *c, struct vfm_client_mapping *m,
 
 /* ---- telling ------------------------------------------------------------------------ */
 
-/* One bit of the caller for @ratio pages of the part, which begin on its boundaries. */
+/* One bit of the caller for @ratio pages, the first of which begins at page @base. */
 static void move_coarse(struct vfm_client_log_part *p, uint64_t from, uint64_t to, uint64_t base,
 			uint64_t ratio, uint64_t *bitmap)
 {
-	uint64_t i = vfm_bitmap_next_set(p->bits, to, from);
+	struct vfm_bitmap_runs runs = vfm_bitmap_runs_of(p->bits, to, from);
 
-	while (i < to) {
-		uint64_t bit = (p->first + i - base) / ratio;
-		uint64_t next = base + (bit + 1) * ratio - p->first;
+	while (vfm_bitmap_next_run(&runs)) {
+		uint64_t first = (p->first + runs.first - base) / ratio;
+		uint64_t last = (p->first + runs.end - 1 - base) / ratio;
 
-		vfm_bitmap_set(bitmap, bit);
-		next = VFM_MIN(next, to);
-		while (i < next)
-			vfm_bitmap_clear(p->bits, i++);
-		i = vfm_bitmap_next_set(p->bits, to, next);
+		vfm_bitmap_set_range(bitmap, first, last - first + 1);
+		vfm_bitmap_clear_range(p->bits, runs.first, runs.end - runs.first);
 	}
 }
 

@@ -81,6 +81,14 @@ static int check_question(struct vfm_srv_request *rq, struct question *q)
 	return 0;
 }
 
+/* The bytes from @from to @to are dirty. */
+static void mark(const struct question *q, uint64_t from, uint64_t to)
+{
+	uint64_t first = (from - q->iova) / q->page_size;
+
+	vfm_bitmap_set_range(q->bitmap, first, (to - q->iova) / q->page_size - first + 1);
+}
+
 /* ---- what the device knows -------------------------------------------------------- */
 
 static int report_piece(struct vfm_srv_request *rq, const struct question *q, uint64_t from,
@@ -89,7 +97,7 @@ static int report_piece(struct vfm_srv_request *rq, const struct question *q, ui
 	uint64_t bits[PIECE / PAGE / 64] = { 0 };
 	uint64_t pages = (to - from) / PAGE + 1;
 	int ret = vfm_device_report_log(rq->dev, from, to - from + 1, PAGE, bits, &rq->err);
-	uint64_t i;
+	struct vfm_bitmap_runs runs;
 
 	if (ret)
 		return ret;
@@ -97,9 +105,9 @@ static int report_piece(struct vfm_srv_request *rq, const struct question *q, ui
 		vfm_bitmap_move(q->bitmap, (from - q->iova) / PAGE, bits, 0, pages);
 		return 0;
 	}
-	for (i = vfm_bitmap_next_set(bits, pages, 0); i < pages;
-	     i = vfm_bitmap_next_set(bits, pages, i + 1))
-		vfm_bitmap_set(q->bitmap, (from + i * PAGE - q->iova) / q->page_size);
+	runs = vfm_bitmap_runs_of(bits, pages, 0);
+	while (vfm_bitmap_next_run(&runs))
+		mark(q, from + runs.first * PAGE, from + (runs.end - 1) * PAGE);
 	return 0;
 }
 
@@ -140,13 +148,6 @@ static int report_logged(struct vfm_srv_request *rq, const struct question *q)
 }
 
 /* ---- what nobody knows -------------------------------------------------------------- */
-
-static void mark(const struct question *q, uint64_t from, uint64_t to)
-{
-	uint64_t first = (from - q->iova) / q->page_size;
-
-	vfm_bitmap_set_range(q->bitmap, first, (to - q->iova) / q->page_size - first + 1);
-}
 
 /* The parts of a mapping that are not in the device's log. */
 static void mark_unlogged(const struct vfm_srv_dirty *dirty, const struct question *q,

@@ -87,6 +87,10 @@ static void ranges_at_every_place(void **state)
 			vfm_bitmap_set_range(map, first, count);
 			memset(model + first, true, count);
 			assert_same(map, model);
+			fill(map, model, &seed);
+			vfm_bitmap_clear_range(map, first, count);
+			memset(model + first, false, count);
+			assert_same(map, model);
 		}
 }
 

@@ -39,7 +39,7 @@ static bool after(struct wrap *w, unsigned int nr, const char *call)
 	return true;
 }
 
-#define FAULT(w) ((w)->fault == WRAP_GONE ? -ENOTCONN : -EIO)
+#define FAULT(w) ((w)->fault == WRAP_GONE ? -ENOTCONN : (w)->code ? (w)->code : -EIO)
 
 /* Count the call, fail it if it is its turn, else hand it on; @call is the expression for that. */
 #define PASS(dev, name, call)                                                                      \
@@ -206,7 +206,9 @@ static int start_log(struct wrap *w, uint64_t *page_size, const struct vfm_range
 	int ret;
 
 	if (w->max_ranges && n > w->max_ranges)
-		return vfm_fail(err, -E2BIG, "log %zu ranges", n);
+		return vfm_fail(err, w->code ? w->code : -E2BIG, "log %zu ranges", n);
+	if (w->log_page)
+		*page_size = w->log_page;
 	ret = vfm_device_start_log(w->inner, page_size, ranges, n, err);
 	w->logs += !ret;
 	w->log_ranges = n;

@@ -26,6 +26,7 @@ struct wrap {
 	unsigned int calls;
 	unsigned int failed;
 	const char *failed_call; /* the first */
+	int code;		 /* of a failure; 0: -EIO */
 	int orphan;		 /* what was asked for last; -1: nothing */
 
 	/* lies */
@@ -34,6 +35,7 @@ struct wrap {
 	bool no_orphan;
 	size_t max_ranges;	  /* that the log takes; 0: as many as the device's own */
 	size_t log_ranges;	  /* that it took */
+	uint64_t log_page;	  /* pages in which it logs; 0: as it is asked */
 	unsigned int lose_report; /* this report (from 1) is taken and not told */
 	unsigned int fail_report; /* this one fails */
 	unsigned int reports;
