@@ -149,7 +149,7 @@ static void forecast_arcs(const struct vfm_engine *e, struct vfm_forecast *f)
 		f->round_trip.error = TRIP_UNKNOWN_NS;
 }
 
-/* Nothing is quicker than it may be. */
+/* What was not measured is not quicker than it may be. */
 static void limit_cost(struct vfm_cost *cost, uint64_t rate)
 {
 	if (rate)
@@ -188,8 +188,10 @@ static void predict(struct vfm_engine *e, const struct vfm_rest *rest)
 		f.wire = f.memory;
 	if (!f.memory.known && f.wire.known)
 		f.memory = f.wire;
-	limit_cost(&f.wire, e->opts.rate);
-	limit_cost(&f.memory, e->opts.rate);
+	if (!f.wire.known)
+		limit_cost(&f.wire, e->opts.rate);
+	if (!f.memory.known)
+		limit_cost(&f.memory, e->opts.rate);
 	forecast_arcs(e, &f);
 	vfm_predict(&e->least, &f);
 	e->report.prediction = e->least;

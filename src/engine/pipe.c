@@ -108,9 +108,15 @@ static bool pace(struct vfm_engine *e)
 	return true;
 }
 
-/* The caller looks at the gauges only after a flush, for which the queue's lock is taken. */
-static void gauge(struct vfm_engine *e, const struct vfm_stream_record *r, uint64_t ns)
+/*
+ * The caller looks at the gauges only after a flush, for which the queue's lock is taken. What
+ * a record waited for its turn was owed by the one before: its own share of the rate counts.
+ */
+static void gauge(struct vfm_engine *e, const struct vfm_stream_record *r, uint64_t wire_bytes,
+		  uint64_t ns)
 {
+	if (e->opts.rate)
+		ns = VFM_MAX(ns, (uint64_t)((double)wire_bytes * 1e9 / (double)e->opts.rate));
 	if (r->type == VFM_STREAM_DEVICE_DATA)
 		vfm_gauge_add(&e->wire, r->size, ns);
 	else if (r->type == VFM_STREAM_MEMORY_DATA)
@@ -132,18 +138,19 @@ static void count(struct vfm_engine *e, uint64_t busy_ns)
 static int write_out(struct vfm_engine *e, const struct vfm_stream_record *r)
 {
 	uint64_t before = vfm_stream_written(e->out);
-	uint64_t start = vfm_now_ns(), took;
+	uint64_t start = vfm_now_ns(), begin, end;
 	int ret;
 
 	if (is_data(r) && !pace(e))
 		return -ECANCELED;
+	begin = vfm_now_ns();
 	ret = vfm_stream_write(e->out, r->type, r->flags, 0, r->data, r->size, &e->pipe->err);
 
 	if (is_data(r))
 		vfm_bucket_take(&e->bucket, vfm_stream_written(e->out) - before);
-	took = vfm_now_ns() - start;
-	gauge(e, r, took);
-	count(e, took);
+	end = vfm_now_ns();
+	gauge(e, r, vfm_stream_written(e->out) - before, end - begin);
+	count(e, end - start);
 	if (ret)
 		fail_helper(e, ret);
 	return ret;
