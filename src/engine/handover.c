@@ -147,8 +147,8 @@ int vfm_handover_begin(struct vfm_engine *e)
 	if (!e->agreed)
 		flags |= VFM_JOURNAL_ALONE;
 	name_peer(e->fd, peer, sizeof(peer));
-	ret = vfm_owner_pair_new(&e->owner, e->opts.journal, &who, flags, vfm_device_uri(e->dev),
-				 peer, &e->err);
+	ret = vfm_owner_pair_new(&e->owner, e->opts.journal, &who, flags,
+				 vfm_device_uri(e->members[0].dev), peer, &e->err);
 	if (ret || !e->sink)
 		return ret;
 	return put_statement(e, VFM_HANDOVER_LOADING);
@@ -197,7 +197,7 @@ void vfm_handover_kept(struct vfm_engine *e)
 	/* Nobody will ask when the destination cannot have loaded all, or keeps no journal. */
 	bool asked = e->agreed && e->report.phase >= VFM_PHASE_LOAD;
 
-	if (!e->owner || e->touched)
+	if (!e->owner || vfm_unit_touched(e))
 		return;
 	if (asked)
 		(void)!say(e, VFM_HANDOVER_KEPT, VFM_JOURNAL_DONE, NULL);
