@@ -134,7 +134,7 @@ static void name_peer(int fd, char *out, size_t room)
 
 int vfm_handover_begin(struct vfm_engine *e)
 {
-	const char *uri = vfm_device_uri(e->dev);
+	const char *uri = vfm_device_uri(e->members[0].dev);
 	struct vfm_journal_head head = { .who = e->handover, .uris = &uri, .nr_uris = 1 };
 	uint32_t flags = e->paused ? VFM_JOURNAL_PAUSED : 0;
 	int ret;
@@ -196,7 +196,7 @@ void vfm_handover_kept(struct vfm_engine *e)
 	/* Nobody will ask when the destination cannot have loaded all, or keeps no journal. */
 	bool asked = e->agreed && e->report.phase >= VFM_PHASE_LOAD;
 
-	if (!e->owner || e->touched)
+	if (!e->owner || vfm_unit_touched(e))
 		return;
 	if (asked)
 		(void)!say(e, VFM_HANDOVER_KEPT, VFM_JOURNAL_DONE, NULL);

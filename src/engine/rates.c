@@ -29,14 +29,15 @@
 
 static void fill(struct vfm_engine *e, uint8_t buf[VFM_LAYOUT_RATES_SIZE])
 {
-	struct vfm_cost load = vfm_gauge_cost(&e->load);
+	const struct vfm_member *m = &e->members[0];
+	struct vfm_cost load = vfm_gauge_cost(&m->load);
 	struct vfm_rates rates = {
 		.load_rate = vfm_cost_rate(&load),
 		.load_error = (uint32_t)(load.error * 1000),
 		.loaded = e->report.state_bytes,
-		.arc_ns = e->arcs.count ? (uint64_t)(e->arcs.ns / e->arcs.count) : 0,
-		.prove_arcs = vfm_engine_count_arcs(e, VFM_STATE_RESUMING, VFM_STATE_STOP),
-		.run_arcs = vfm_engine_count_arcs(e, VFM_STATE_STOP, VFM_STATE_RUNNING),
+		.arc_ns = m->arcs.count ? (uint64_t)(m->arcs.ns / m->arcs.count) : 0,
+		.prove_arcs = vfm_count_arcs(m->migration, VFM_STATE_RESUMING, VFM_STATE_STOP),
+		.run_arcs = vfm_count_arcs(m->migration, VFM_STATE_STOP, VFM_STATE_RUNNING),
 		.phases = e->phases,
 	};
 

@@ -60,7 +60,8 @@ static int turn(struct vfm_engine *e, struct wanted *wanted, int timeout_ms)
 	/* After COMMIT the source's device is nobody's business, and the new one serves its owner.
 	 */
 	if (!e->closing && !e->deaf) {
-		fds[1] = (struct pollfd){ .fd = vfm_device_get_fd(e->dev), .events = POLLIN };
+		fds[1] = (struct pollfd){ .fd = vfm_device_get_fd(e->members[0].dev),
+					  .events = POLLIN };
 		fds[2] = (struct pollfd){ .fd = e->opts.cancel_fd, .events = POLLIN };
 	}
 	if (poll(fds, 4, timeout_ms) < 0) {
@@ -73,7 +74,7 @@ static int turn(struct vfm_engine *e, struct wanted *wanted, int timeout_ms)
 	if (fds[2].revents)
 		return vfm_fail(&e->cause, -ECANCELED, "cancelled");
 	if (fds[1].revents) {
-		ret = vfm_device_process(e->dev, &e->cause);
+		ret = vfm_device_process(e->members[0].dev, &e->cause);
 		if (ret)
 			return ret;
 	}
