@@ -98,6 +98,9 @@ enum cmd_option_id {
 	CMD_OPT_LISTEN,
 	CMD_OPT_OWNER,
 	CMD_OPT_ID,
+	CMD_OPT_RULE,
+	CMD_OPT_SEED,
+	CMD_OPT_QUICK,
 	CMD_NR_OPTIONS,
 };
 #define CMD_BIT(id) (UINT64_C(1) << CMD_OPT_##id)
@@ -136,6 +139,9 @@ struct cmd_args {
 	const char *journal, *peer, *listen, *id;
 	struct cmd_memory_list memory, to_memory;
 	const char *tls, *tls_peer;
+	const char *rule;
+	uint64_t seed;
+	bool quick;
 	uint64_t rate;
 };
 
@@ -165,6 +171,7 @@ void cmd_list_options(const struct cmd_verb *verb);
 const char *cmd_nearest(const char *text, const char *(*name)(const void *user, size_t n),
 			const void *user);
 
+int cmd_check(const struct cmd_args *args, struct vfm_err *err);
 int cmd_probe(const struct cmd_args *args, struct vfm_err *err);
 int cmd_serve(const struct cmd_args *args, struct vfm_err *err);
 int cmd_save(const struct cmd_args *args, struct vfm_err *err);

@@ -126,6 +126,12 @@ static const struct option_row rows[CMD_NR_OPTIONS] = {
 		.help = "what a person has decided, where the journals cannot tell" },
 	[CMD_OPT_ID] = { "id", KIND_TEXT, FIELD(id), "ID",
 		.help = "only migrations whose name begins with ID" },
+	[CMD_OPT_RULE] = { "rule", KIND_TEXT, FIELD(rule), "PATTERN",
+		.help = "only rules whose name matches, as file names do" },
+	[CMD_OPT_SEED] = { "seed", KIND_NUMBER, FIELD(seed), "N", .max = UINT64_MAX, .standard = 1,
+		.help = "of what is random; default 1" },
+	[CMD_OPT_QUICK] = { "quick", KIND_FLAG, FIELD(quick),
+		.help = "leave out what takes long" },
 	[CMD_OPT_KEEP] = { "keep", KIND_FLAG, FIELD(keep),
 		.help = "keep the folder with the sockets and logs" },
 };

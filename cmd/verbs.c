@@ -29,6 +29,17 @@ static const struct cmd_verb verbs[] = {
 		.notes = "Leaves the device as it is.\n",
 	},
 	{
+		.name = "check",
+		.run = cmd_check,
+		.operands = "URI",
+		.nr_operands = 1,
+		.options = CMD_BIT(RULE) | CMD_BIT(SEED) | CMD_BIT(QUICK) | CMD_BIT(TIMEOUT),
+		.summary = "whether a device is fit to migrate",
+		.notes = "Drives the device through everything that migration can ask of it. What "
+			 "it was\n"
+			 "doing is lost.\n",
+	},
+	{
 		.name = "serve",
 		.run = cmd_serve,
 		.operands = "URI SOCKET",

@@ -16,6 +16,10 @@
 #include "device/host.h"
 #include "region/region.h"
 #include "vfio_user/vfio_user.h"
+#include "wrap/wrap.h"
+
+/* In front of everything: nothing is put around a device to give it the semantics of v2. */
+#define RAW "raw+"
 
 VFM_API const char *vfm_version(void)
 {
@@ -23,8 +27,10 @@ VFM_API const char *vfm_version(void)
 }
 
 /* "dma" or "dma,params" */
-static int open_sim(struct vfm_device **out, const char *uri, const char *rest, struct vfm_err *err)
+static int open_sim(struct vfm_device **out, const char *uri, const char *rest, bool raw,
+		    struct vfm_err *err)
 {
+	(void)raw;
 	const char *comma = strchr(rest, ',');
 	vfm_auto_free char *name = comma ? strndup(rest, (size_t)(comma - rest)) : strdup(rest);
 	const struct vfm_driver *driver;
@@ -54,7 +60,7 @@ static int find_protocol(struct vfm_device **out, struct vfm_device *client, str
 	return ret == -ENOENT ? 0 : ret;
 }
 
-static int open_vfio_user(struct vfm_device **out, const char *uri, const char *rest,
+static int open_vfio_user(struct vfm_device **out, const char *uri, const char *rest, bool raw,
 			  struct vfm_err *err)
 {
 	struct vfm_device *client;
@@ -63,6 +69,10 @@ static int open_vfio_user(struct vfm_device **out, const char *uri, const char *
 	(void)uri;
 	if (ret)
 		return ret;
+	if (raw) {
+		*out = client;
+		return 0;
+	}
 	ret = find_protocol(out, client, err);
 	if (ret)
 		vfm_device_close(client);
@@ -70,18 +80,22 @@ static int open_vfio_user(struct vfm_device **out, const char *uri, const char *
 }
 
 /* Said apart from what is no device at all: the name is right, this version is not. */
-static int open_kernel(struct vfm_device **out, const char *uri, const char *rest,
+static int open_kernel(struct vfm_device **out, const char *uri, const char *rest, bool raw,
 		       struct vfm_err *err)
 {
+	(void)raw;
 	(void)out;
 	(void)rest;
 	return vfm_fail(err, -ENOTSUP, "%s: this version opens no devices of the kernel", uri);
 }
 
-/* A provider opens @uri; @rest is what stands behind "scheme:" in it. */
+/*
+ * A provider opens @uri; @rest is what stands behind "scheme:" in it. @raw: with its
+ * migration region as it is, if that is how it migrates.
+ */
 static const struct {
 	const char *scheme;
-	int (*open)(struct vfm_device **out, const char *uri, const char *rest,
+	int (*open)(struct vfm_device **out, const char *uri, const char *rest, bool raw,
 		    struct vfm_err *err);
 } providers[] = {
 	{ "vfio-user", open_vfio_user },
@@ -112,18 +126,99 @@ static int open_object(struct vfm_device **out, const char *uri, struct vfm_err 
 	return vfm_device_load_driver(out, path, comma ? comma + 1 : NULL, err);
 }
 
-VFM_API int vfm_open(struct vfm_device **out, const char *uri, struct vfm_err *err)
+/* ---- wraps ------------------------------------------------------------------- */
+
+static int wrap_fault(struct vfm_device **out, struct vfm_device *inner, const char *params,
+		      struct vfm_err *err)
 {
+	return vfm_fault_open(out, inner, params, err);
+}
+
+static int wrap_v1(struct vfm_device **out, struct vfm_device *inner, const char *params,
+		   struct vfm_err *err)
+{
+	int ret = 0;
+
+	if (params[0])
+		ret = vfm_fail(err, -EINVAL, "v1,%s: this wrap takes no parameters", params);
+	if (!ret)
+		ret = vfm_front_open(out, inner, NULL, err);
+	if (!ret)
+		vfm_front_own(*out);
+	return ret;
+}
+
+/* A wrap is put around @inner, which it takes; @params is what stands behind "name,". */
+static const struct wrap {
+	const char *name;
+	int (*open)(struct vfm_device **out, struct vfm_device *inner, const char *params,
+		    struct vfm_err *err);
+} wraps[] = {
+	{ "fault", wrap_fault },
+	{ "v1", wrap_v1 },
+};
+
+/* The wrap that @uri begins with, "name+..." or "name,params+...", or NULL. */
+static const struct wrap *find_wrap(const char *uri)
+{
+	size_t len = strcspn(uri, "+,:/");
+
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(wraps); i++)
+		if (strlen(wraps[i].name) == len && !memcmp(wraps[i].name, uri, len) &&
+		    (uri[len] == '+' || uri[len] == ','))
+			return &wraps[i];
+	return NULL;
+}
+
+static int open_uri(struct vfm_device **out, const char *uri, bool raw, struct vfm_err *err);
+
+static int open_wrapped(struct vfm_device **out, const struct wrap *wrap, const char *uri, bool raw,
+			struct vfm_err *err)
+{
+	const char *plus = strchr(uri, '+');
+	size_t begin = strlen(wrap->name) + 1;
+	vfm_auto_free char *params = NULL;
+	struct vfm_device *inner;
+	int ret;
+
+	if (!plus)
+		return vfm_fail(err, -EINVAL, "%s: a wrap without a device: there is no +", uri);
+	params = (size_t)(plus - uri) > begin ? strndup(uri + begin, (size_t)(plus - uri) - begin)
+					      : strdup("");
+	if (!params)
+		return vfm_fail(err, -ENOMEM, "%s: no memory", uri);
+	ret = open_uri(&inner, plus + 1, raw, err);
+	if (ret)
+		return ret;
+	ret = wrap->open(out, inner, params, err);
+	if (ret)
+		vfm_device_close(inner);
+	return ret;
+}
+
+static int open_uri(struct vfm_device **out, const char *uri, bool raw, struct vfm_err *err)
+{
+	const struct wrap *wrap = find_wrap(uri);
 	char known[128];
 	size_t len = strcspn(uri, ":");
 
+	if (wrap)
+		return open_wrapped(out, wrap, uri, raw, err);
 	for (size_t i = 0; i < VFM_ARRAY_SIZE(providers); i++)
 		if (uri[len] == ':' && strlen(providers[i].scheme) == len &&
 		    !memcmp(providers[i].scheme, uri, len))
-			return providers[i].open(out, uri, uri + len + 1, err);
+			return providers[i].open(out, uri, uri + len + 1, raw, err);
 	if (memchr(uri, '/', strcspn(uri, ",")))
 		return open_object(out, uri, err);
 	list_providers(known, sizeof(known));
 	return vfm_fail(err, -EINVAL, "%s: not a device: there are %sand a path to a driver", uri,
 			known);
+}
+
+VFM_API int vfm_open(struct vfm_device **out, const char *uri, struct vfm_err *err)
+{
+	const size_t len = strlen(RAW);
+	bool raw = !strncmp(uri, RAW, len);
+
+	return open_uri(out, raw ? uri + len : uri, raw, err);
 }

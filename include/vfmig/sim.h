@@ -18,6 +18,7 @@
 
 #include <vfmig/device.h>
 #include <vfmig/driver.h>
+#include <vfmig/exercise.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -265,6 +266,10 @@ int vfm_sim_get_ring(struct vfm_device *dev, struct vfm_sim_ring *ring,
 /** vfm_sim_get_state() - take the digest and read it, with the count of changes it stands for. */
 int vfm_sim_get_state(struct vfm_device *dev, struct vfm_sim_state *state,
 		      struct vfm_err *err) VFM_MUST_CHECK;
+
+/** vfm_sim_exercise() - how to make a device of that model do something, for the checker; or NULL.
+ */
+const struct vfm_exercise *vfm_sim_exercise(const char *model);
 
 #ifdef __cplusplus
 }

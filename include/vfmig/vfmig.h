@@ -19,6 +19,8 @@
 #include <vfmig/migrate.h>
 #include <vfmig/recover.h>
 #include <vfmig/sim.h>
+#include <vfmig/exercise.h>
+#include <vfmig/check.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -216,6 +216,13 @@ static void front_close(struct vfm_device *dev)
 
 	vfm_section_close(&f->section);
 	free(f->bounce);
+	if (f->owned)
+		vfm_device_close(f->pass.inner);
+}
+
+void vfm_front_own(struct vfm_device *front)
+{
+	vfm_front_of(front)->owned = true;
 }
 
 static const struct vfm_device_ops front_ops = {

@@ -74,7 +74,8 @@ enum vfm_front_mask {
 
 /**
  * struct vfm_front - a device with the migration region
- * @pass: the device behind is borrowed
+ * @pass: the device behind
+ * @owned: that is closed with the front, else it is borrowed
  * @migration: what that can do
  * @nr_inner: regions that it has
  * @index: of the migration region
@@ -89,6 +90,7 @@ enum vfm_front_mask {
  */
 struct vfm_front {
 	struct vfm_pass pass;
+	bool owned;
 	uint64_t migration;
 	uint32_t nr_inner;
 	uint32_t index;

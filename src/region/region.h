@@ -55,6 +55,9 @@ struct vfm_front_opts {
 int vfm_front_open(struct vfm_device **out, struct vfm_device *inner,
 		   const struct vfm_front_opts *opts, struct vfm_err *err) VFM_MUST_CHECK;
 
+/** vfm_front_own() - close the device behind with the front from now on. */
+void vfm_front_own(struct vfm_device *front);
+
 /**
  * vfm_front_look() - data of the section where it stands, for who would only copy it on
  * @data: set: @len bytes that are at @offset of the migration region; NULL: it is a register

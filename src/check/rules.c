@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/* The order in which rules are tried: what others rely on comes first. */
+
+#include "check/check.h"
+
+#include "base/util.h"
+
+static const struct {
+	const struct vfm_rule *rules;
+	const size_t *count;
+} tables[] = {
+	{ vfm_rules_arc, &vfm_nr_rules_arc },
+};
+
+const struct vfm_rule *vfm_rule_at(size_t n)
+{
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(tables); i++) {
+		if (n < *tables[i].count)
+			return &tables[i].rules[n];
+		n -= *tables[i].count;
+	}
+	return NULL;
+}
+
+VFM_API const struct vfm_check_rule *vfm_check_rule_at(size_t n)
+{
+	const struct vfm_rule *rule = vfm_rule_at(n);
+
+	return rule ? &rule->is : NULL;
+}
+
+static const char *const severities[] = {
+	[VFM_SEVERITY_NOTE] = "note",
+	[VFM_SEVERITY_SHOULD] = "should",
+	[VFM_SEVERITY_MUST] = "must",
+};
+
+static const char *const verdicts[] = {
+	[VFM_VERDICT_PASSED] = "passed",   [VFM_VERDICT_SKIPPED] = "skipped",
+	[VFM_VERDICT_FAILED] = "failed",   [VFM_VERDICT_HUNG] = "hung",
+	[VFM_VERDICT_CRASHED] = "crashed",
+};
+
+VFM_API const char *vfm_severity_name(enum vfm_severity severity)
+{
+	return (size_t)severity < VFM_ARRAY_SIZE(severities) ? severities[severity] : "invalid";
+}
+
+VFM_API const char *vfm_verdict_name(enum vfm_verdict verdict)
+{
+	return (size_t)verdict < VFM_ARRAY_SIZE(verdicts) ? verdicts[verdict] : "invalid";
+}
