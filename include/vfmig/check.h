@@ -106,9 +106,12 @@ enum vfm_check_form {
  * @seed: of everything that is random
  * @quick: less of what is long
  * @timeout_ms: for a rule; 0: 20000
+ * @max_memory: bytes that the process of a rule may take; 0: half of what the machine has
+ * @cancel_fd: when readable, the run ends with -ECANCELED; 0 or -1: none
  * @exercise: how to make this device do something; NULL: nobody knows
+ * @begin: called before each rule, with how many came before and how many there are in all
  * @result: called after each rule
- * @user: for @open and @result
+ * @user: for @open, @begin and @result
  */
 struct vfm_check_opts {
 	size_t size;
@@ -118,7 +121,11 @@ struct vfm_check_opts {
 	uint64_t seed;
 	bool quick;
 	unsigned int timeout_ms;
+	uint64_t max_memory;
+	int cancel_fd;
 	const struct vfm_exercise *exercise;
+	void (*begin)(void *user, const struct vfm_check_rule *rule, unsigned int before,
+		      unsigned int all);
 	void (*result)(void *user, const struct vfm_check_result *result);
 	void *user;
 };
@@ -128,22 +135,30 @@ struct vfm_check_opts {
  * @verdicts: rules by enum vfm_verdict
  * @failed: rules that did not pass and were not skipped, by enum vfm_severity
  * @lost: the device could not be opened any more, and the rules after that were not tried
+ * @why: why it was lost
+ * @left: rules that were not tried
+ * @migrates: it said once at least that it can migrate
  */
 struct vfm_check_summary {
 	unsigned int verdicts[VFM_VERDICT_CRASHED + 1];
 	unsigned int failed[VFM_SEVERITY_MUST + 1];
 	bool lost;
+	struct vfm_err why;
+	unsigned int left;
+	bool migrates;
 };
 
 /**
  * vfm_check() - try the rules
  *
  * Forks for each rule, and ends what it forked: the caller has no other threads that hold
- * locks. The device is RUNNING after each rule, or is reset, or reopened; what it was doing
- * before is lost.
+ * locks. The process has a group of its own, no standard input, and standard error in place of
+ * standard output; it cannot outlive the caller. The device is RUNNING after each rule, or is
+ * reset, or reopened; what it was doing before is lost.
  *
  * Return: 0: all were tried, whatever came of it, unless @summary->lost; -ENOENT: no rule has
- * such a name; another error: the device could not be opened in the first place.
+ * such a name; -ECANCELED: @cancel_fd; another error: the device could not be opened in the
+ * first place. @summary is filled in as far as it went.
  */
 int vfm_check(const struct vfm_check_opts *opts, struct vfm_check_summary *summary,
 	      struct vfm_err *err) VFM_MUST_CHECK;

@@ -7,7 +7,9 @@
  *   rules.c          the order of the rules
  *   rules_*.c        rules, by what they are about
  *   trial.c          one rule on one device: what rules call
- *   run.c            a process for each trial, a watchdog, and what comes of it
+ *   run.c            all of them, and what is made of it
+ *   watch.c          a process for each, and the watchdog
+ *   child.c          what is done in it
  *
  * A rule is a function that drives a device. What it wants to know may fail in ways that
  * are not its business: if the way there cannot be gone (vfm_trial_go() and others), it

@@ -2,200 +2,88 @@
 // Copyright (c) vfmig authors
 
 /*
- * A run: for each rule a process that opens the device, tries the rule and puts the device
- * back, while we wait for it with a watchdog. What that process finds out it writes
- * into memory that both share, operation by operation, so that it is known also of
- * one that was killed, by us or by the device in it.
- *
- * What surprises: a device in another process lives on from trial to trial, one in this
- * process is a new one each time. So every trial first brings it to RUNNING.
+ * A run: a process for each rule (watch.c, child.c), and what is made of how it ended. A
+ * process that had no end of its own is a finding about the rule that was tried in it.
+ * The run goes on as long as the device can be opened.
  */
 
-#include "check/check.h"
+#include "check/child.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <fnmatch.h>
-#include <poll.h>
-#include <signal.h>
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include "base/checksum.h"
-#include "base/cleanup.h"
 #include "base/util.h"
-#include "check/needs.h"
-#include "wrap/wrap.h"
 
-#define TIMEOUT_MS 20000
-
-/* A process that was killed is gone after that, or is stuck in the kernel for good. */
-#define KILLED_MS 5000
-
-/*
- * struct shared - what a trial's process tells
- * @result: without the rule, which is a pointer
- * @next: slot of the operation that comes next, counted without end
- * @opened: the device could be opened; else @err
- * @done: it has come to its end
- * @gone, @late: an operation said that the device is gone, or does not answer
- */
-struct shared {
-	struct vfm_check_result result;
-	size_t next;
-	bool opened;
-	bool done;
-	bool gone, late;
-	struct vfm_err err;
+/* One run of vfm_check(). */
+struct run {
+	const struct vfm_check_opts *opts;
+	struct vfm_check_summary *sum;
+	struct vfm_shared *s;
+	bool opened; /* once, so that not to be able to is a finding */
 };
 
-/* ---- in the trial's process ---------------------------------------------------- */
+/* ---- one trial ------------------------------------------------------------------ */
 
-static void note_op(void *user, const struct vfm_trace_op *op)
+static void judge(struct vfm_check_result *r, enum vfm_verdict verdict, const char *fmt, ...)
+	VFM_PRINTF(3, 4);
+
+static void judge(struct vfm_check_result *r, enum vfm_verdict verdict, const char *fmt, ...)
 {
-	struct shared *s = user;
-	char *slot = s->result.ops[s->next % VFM_CHECK_OPS];
+	va_list ap;
 
-	vfm_trace_words(op, slot, sizeof(s->result.ops[0]));
-	if (!op->done)
-		return;
-	s->next++;
-	s->gone |= op->ret == -ECONNRESET || op->ret == -ENOTCONN || op->ret == -EPIPE;
-	s->late |= op->ret == -ETIMEDOUT;
+	r->verdict = verdict;
+	va_start(ap, fmt);
+	vsnprintf(r->evidence, sizeof(r->evidence), fmt, ap);
+	va_end(ap);
 }
 
-static int open_device(struct vfm_trial *t, struct shared *s)
+/* It ended before it had come to a verdict. */
+static void judge_death(struct vfm_check_result *r, const char *while_text, int status)
 {
-	const struct vfm_trace_sink sink = { .fn = note_op, .user = s };
-	enum vfm_check_form form = t->rule->needs & VFM_NEED_V1 ? VFM_CHECK_V1 : VFM_CHECK_V2;
-	struct vfm_device *dev;
-	int ret = t->opts->open(t->opts->user, form, &dev, &s->err);
-
-	if (ret)
-		return ret;
-	ret = vfm_trace_open(&t->dev, dev, &sink, &s->err);
-	if (ret)
-		vfm_device_close(dev);
-	s->opened = !ret;
-	return ret;
+	if (WIFSIGNALED(status))
+		judge(r, VFM_VERDICT_CRASHED, "%sthe process of the device was ended by signal %d, %s",
+		      while_text, WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		judge(r, VFM_VERDICT_CRASHED, "%sthe process of the device ended itself, with status %d",
+		      while_text, WEXITSTATUS(status));
 }
 
-/* A state that a trial before this one, or another user, has left. */
-static int bring_to_running(struct vfm_trial *t)
+static void judge_end(const struct run *run, struct vfm_check_result *r, enum vfm_end end,
+		      int status)
 {
-	enum vfm_state state;
-	struct vfm_err err;
+	const struct vfm_shared *s = run->s;
+	bool over = s->stage == VFM_STAGE_NOT_OPENED || s->stage == VFM_STAGE_DONE;
+	const char *while_text = s->stage == VFM_STAGE_OPENING ? "while it was opened, " : "";
 
-	if (!t->migration)
-		return 0;
-	if (vfm_device_get_state(t->dev, &state, &err))
-		return vfm_trial_blocked(t, &err);
-	if (state == VFM_STATE_RUNNING)
-		return 0;
-	if (!vfm_device_set_state(t->dev, VFM_STATE_RUNNING, &err))
-		return 0;
-	return vfm_trial_reset(t);
-}
-
-static int begin_exercise(struct vfm_trial *t)
-{
-	struct vfm_err err;
-
-	if (!vfm_needs_exercise(t->rule->needs))
-		return 0;
-	if (t->opts->exercise->begin(t->dev, &t->exercise, &err))
-		return vfm_trial_blocked(t, &err);
-	return 0;
-}
-
-/* The verdict stands; what fails here the next trial will see. */
-static void put_back(struct vfm_trial *t)
-{
-	enum vfm_state state;
-
-	if (t->exercise)
-		t->opts->exercise->end(t->exercise);
-	if (!t->migration ||
-	    (!vfm_device_get_state(t->dev, &state, NULL) && state == VFM_STATE_RUNNING))
-		return;
-	if (vfm_device_set_state(t->dev, VFM_STATE_RUNNING, NULL) && vfm_device_reset(t->dev, NULL))
-		return;
-}
-
-static void try_rule(const struct vfm_check_opts *opts, const struct vfm_rule *rule,
-		     struct shared *s)
-{
-	struct vfm_trial t = { .opts = opts,
-			       .rule = rule,
-			       .seed = vfm_checksum(rule->is.name, strlen(rule->is.name),
-						    opts->seed),
-			       .result = &s->result };
-
-	if (open_device(&t, s))
-		return;
-	if (!vfm_needs_look(&t) && !bring_to_running(&t) && !begin_exercise(&t)) {
-		rule->run(&t);
-		put_back(&t);
-	}
-	vfm_device_close(t.dev);
-	s->done = true;
-}
-
-/* ---- in the process that waits --------------------------------------------------- */
-
-/* When the child has ended: its end of the pipe is closed. false: it has not, in time. */
-static bool ended(int fd, unsigned int ms)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	uint64_t end = vfm_now_ns() + (uint64_t)ms * 1000000;
-
-	for (;;) {
-		uint64_t now = vfm_now_ns();
-		int left = now < end ? (int)((end - now) / 1000000 + 1) : 0;
-		int n = poll(&p, 1, left);
-
-		if (n > 0)
-			return true;
-		if (!left || (n < 0 && errno != EINTR))
-			return false;
-	}
-}
-
-static void set_evidence(struct shared *s, enum vfm_verdict verdict, const char *text)
-{
-	s->result.verdict = verdict;
-	snprintf(s->result.evidence, sizeof(s->result.evidence), "%s", text);
-}
-
-/* What a process that did not come to its end says by how it ended. */
-static void judge_death(struct shared *s, int status, bool killed, unsigned int timeout_ms)
-{
-	char text[VFM_CHECK_TEXT];
-
-	if (killed) {
-		snprintf(text, sizeof(text), "it did not come back within %u ms", timeout_ms);
-		set_evidence(s, VFM_VERDICT_HUNG, text);
-	} else if (!s->done && s->opened) {
-		snprintf(text, sizeof(text), "the process of the device was ended by signal %d, %s",
-			 WIFSIGNALED(status) ? WTERMSIG(status) : 0,
-			 WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "or exited");
-		set_evidence(s, VFM_VERDICT_CRASHED, text);
-	} else if (s->gone) {
-		set_evidence(s, VFM_VERDICT_CRASHED, "the device has gone away");
-	} else if (s->late) {
-		set_evidence(s, VFM_VERDICT_HUNG, "the device does not answer");
-	}
+	if (end == VFM_END_STUCK)
+		judge(r, VFM_VERDICT_HUNG, "it is stuck, and cannot be killed");
+	else if (end == VFM_END_TIME)
+		judge(r, VFM_VERDICT_HUNG, "%sit did not come back within %u ms", while_text,
+		      vfm_watch_timeout_ms(run->opts));
+	else if (end == VFM_END_MEMORY)
+		judge(r, VFM_VERDICT_CRASHED, "%sit took more than %" PRIu64 "M of memory",
+		      while_text, vfm_watch_memory(run->opts) >> 20);
+	else if (!over)
+		judge_death(r, while_text, status);
+	else if (s->gone)
+		judge(r, VFM_VERDICT_CRASHED, "the device has gone away");
+	else if (s->late)
+		judge(r, VFM_VERDICT_HUNG, "the device does not answer");
+	else if ((unsigned int)r->verdict > VFM_VERDICT_CRASHED)
+		judge(r, VFM_VERDICT_CRASHED, "the device wrote where it must not");
 }
 
 /* Oldest first; what a process wrote that may have gone wild has an end. */
-static void order_ops(struct vfm_check_result *r, const struct shared *s)
+static void order_ops(struct vfm_check_result *r, const struct vfm_shared *s)
 {
 	/* One that began and did not end stands in the slot after the last. */
-	bool open_end = s->result.ops[s->next % VFM_CHECK_OPS][0] && r->verdict >= VFM_VERDICT_HUNG;
+	bool open_end = s->result.ops[s->next % VFM_CHECK_OPS][0] != '\0';
 	size_t count = VFM_MIN(s->next + open_end, VFM_CHECK_OPS);
 	size_t first = s->next + open_end - count;
 
@@ -206,56 +94,27 @@ static void order_ops(struct vfm_check_result *r, const struct shared *s)
 	}
 }
 
-static int run_child(const struct vfm_check_opts *opts, const struct vfm_rule *rule,
-		     struct shared *s, struct vfm_err *err)
-{
-	unsigned int timeout_ms = opts->timeout_ms ? opts->timeout_ms : TIMEOUT_MS;
-	vfm_auto_fd int reader = -1;
-	int fds[2], status = 0;
-	bool killed = false;
-	pid_t child;
-
-	if (pipe2(fds, O_CLOEXEC))
-		return vfm_fail(err, -errno, "pipe: %s", strerror(errno));
-	reader = fds[0];
-	child = fork();
-	if (child == 0) {
-		try_rule(opts, rule, s);
-		_exit(0);
-	}
-	close(fds[1]);
-	if (child < 0)
-		return vfm_fail(err, -errno, "fork: %s", strerror(errno));
-	if (!ended(reader, timeout_ms)) {
-		killed = true;
-		kill(child, SIGKILL);
-		if (!ended(reader, KILLED_MS)) {
-			set_evidence(s, VFM_VERDICT_HUNG, "it is stuck, and cannot be killed");
-			return -EDEADLK;
-		}
-	}
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-		continue;
-	judge_death(s, status, killed, timeout_ms);
-	return 0;
-}
-
-/* One trial. -EDEADLK: its process cannot be ended. */
-static int run_rule(const struct vfm_check_opts *opts, const struct vfm_rule *rule,
-		    struct shared *s, struct vfm_check_result *result, struct vfm_err *err)
+/* Return: an enum vfm_end, or an error. */
+static int try_one(const struct run *run, const struct vfm_rule *rule,
+		   struct vfm_check_result *result, struct vfm_err *err)
 {
 	uint64_t begin = vfm_now_ns();
-	int ret;
+	int status = 0, end;
 
-	memset(s, 0, sizeof(*s));
-	ret = run_child(opts, rule, s, err);
-	*result = s->result;
+	memset(run->s, 0, sizeof(*run->s));
+	end = vfm_watch(run->opts, rule, run->s, &status, err);
+	if (end < 0)
+		return end;
+	*result = run->s->result;
 	result->rule = &rule->is;
 	result->us = (vfm_now_ns() - begin) / 1000;
 	result->evidence[sizeof(result->evidence) - 1] = '\0';
-	order_ops(result, s);
-	return ret;
+	judge_end(run, result, (enum vfm_end)end, status);
+	order_ops(result, run->s);
+	return end;
 }
+
+/* ---- all of them ------------------------------------------------------------------ */
 
 static void count(struct vfm_check_summary *sum, const struct vfm_check_result *r)
 {
@@ -264,53 +123,99 @@ static void count(struct vfm_check_summary *sum, const struct vfm_check_result *
 		sum->failed[r->rule->severity]++;
 }
 
-/* @opened: it could be opened once, so that not to be able to is a finding. */
-static int try_all(const struct vfm_check_opts *opts, struct shared *s,
-		   struct vfm_check_summary *sum, struct vfm_err *err)
+/* It cannot be opened: an error the first time, the end of the run later. */
+static int not_opened(struct run *run, struct vfm_err *err)
+{
+	struct vfm_err *why = &run->s->err;
+
+	why->msg[sizeof(why->msg) - 1] = '\0';
+	if (!run->opened)
+		return vfm_fail(err, why->code < 0 ? why->code : -EIO, "%s", why->msg);
+	run->sum->lost = true;
+	vfm_fail(&run->sum->why, why->code, "it could not be opened any more: %s", why->msg);
+	return 0;
+}
+
+/* What was found before a verdict is known of the rule is found about the device. */
+static bool is_lost(const struct run *run, int end)
+{
+	return end == VFM_END_STUCK || run->s->stage == VFM_STAGE_OPENING;
+}
+
+static int run_rule(struct run *run, const struct vfm_rule *rule, struct vfm_err *err)
+{
+	struct vfm_check_result result;
+	int end = try_one(run, rule, &result, err);
+
+	if (end < 0)
+		return end;
+	if (run->s->stage == VFM_STAGE_NOT_OPENED && end == VFM_END_SELF)
+		return not_opened(run, err);
+	run->opened = true;
+	run->sum->migrates |= run->s->migrates;
+	count(run->sum, &result);
+	if (is_lost(run, end)) {
+		run->sum->lost = true;
+		vfm_fail(&run->sum->why, -EIO, "%s", result.evidence);
+	}
+	if (run->opts->result)
+		run->opts->result(run->opts->user, &result);
+	return 0;
+}
+
+static bool is_wanted(const struct vfm_check_opts *opts, const struct vfm_rule *rule)
+{
+	return !opts->rules || !fnmatch(opts->rules, rule->is.name, 0);
+}
+
+static unsigned int count_wanted(const struct vfm_check_opts *opts)
 {
 	const struct vfm_rule *rule;
-	bool opened = false, found = false;
+	unsigned int n = 0;
 
-	for (size_t i = 0; (rule = vfm_rule_at(i)) && !sum->lost; i++) {
-		struct vfm_check_result result;
-		int ret;
+	for (size_t i = 0; (rule = vfm_rule_at(i)); i++)
+		n += is_wanted(opts, rule);
+	return n;
+}
 
-		if (opts->rules && fnmatch(opts->rules, rule->is.name, 0))
+static int try_all(struct run *run, struct vfm_err *err)
+{
+	const struct vfm_check_opts *opts = run->opts;
+	const struct vfm_rule *rule;
+	unsigned int wanted = count_wanted(opts), tried = 0;
+	int ret = 0;
+
+	if (!wanted)
+		return vfm_fail(err, -ENOENT, "no rule has the name %s", opts->rules);
+	for (size_t i = 0; !ret && !run->sum->lost && (rule = vfm_rule_at(i)); i++) {
+		if (!is_wanted(opts, rule))
 			continue;
-		found = true;
-		ret = run_rule(opts, rule, s, &result, err);
-		if (ret && ret != -EDEADLK)
-			return ret;
-		if (!s->opened && !ret && result.verdict < VFM_VERDICT_HUNG) {
-			sum->lost = opened;
-			if (!opened)
-				return vfm_fail(err, s->err.code ? s->err.code : -EIO, "%s",
-						s->err.msg);
-			continue;
-		}
-		opened = true;
-		sum->lost |= ret == -EDEADLK;
-		count(sum, &result);
-		if (opts->result)
-			opts->result(opts->user, &result);
+		if (opts->begin)
+			opts->begin(opts->user, &rule->is, tried, wanted);
+		ret = run_rule(run, rule, err);
+		tried += !ret;
 	}
-	return found ? 0 : vfm_fail(err, -ENOENT, "no rule has the name %s", opts->rules);
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(run->sum->verdicts); i++)
+		wanted -= run->sum->verdicts[i];
+	run->sum->left = wanted;
+	return ret;
 }
 
 VFM_API int vfm_check(const struct vfm_check_opts *opts, struct vfm_check_summary *summary,
 		      struct vfm_err *err)
 {
-	struct shared *s;
+	struct run run = { .opts = opts, .sum = summary };
 	int ret;
 
 	memset(summary, 0, sizeof(*summary));
 	if (opts->size < sizeof(*opts) || !opts->open)
 		return vfm_fail(err, -EINVAL, "check options of %zu bytes, or without open",
 				opts->size);
-	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (s == MAP_FAILED)
+	run.s = mmap(NULL, sizeof(*run.s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	if (run.s == MAP_FAILED)
 		return vfm_fail(err, -errno, "no memory for a check");
-	ret = try_all(opts, s, summary, err);
-	munmap(s, sizeof(*s));
+	ret = try_all(&run, err);
+	munmap(run.s, sizeof(*run.s));
 	return ret;
 }

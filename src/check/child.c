@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright (c) vfmig authors
+
+/*
+ * One trial, inside its process: open the device, bring it to RUNNING, try the rule, put
+ * the device back. All of it is told as it happens, operation by operation, so that it is
+ * known also of a process that comes to no end of its own.
+ *
+ * What surprises: a device in another process lives on from trial to trial, one in this
+ * process is a new one each time. So every trial first brings it to RUNNING.
+ */
+
+#include "check/child.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <vfmig/v1.h>
+
+#include "base/checksum.h"
+#include "base/util.h"
+#include "check/needs.h"
+#include "wrap/wrap.h"
+
+static void note_op(void *user, const struct vfm_trace_op *op)
+{
+	struct vfm_shared *s = user;
+	char *slot = s->result.ops[s->next % VFM_CHECK_OPS];
+
+	vfm_trace_words(op, slot, sizeof(s->result.ops[0]));
+	if (!op->done)
+		return;
+	s->next++;
+	s->result.ops[s->next % VFM_CHECK_OPS][0] = '\0';
+	s->gone |= op->ret == -ECONNRESET || op->ret == -ENOTCONN || op->ret == -EPIPE;
+	s->late |= op->ret == -ETIMEDOUT;
+}
+
+static bool wants_v1(const struct vfm_trial *t)
+{
+	return t->rule->needs & VFM_NEED_V1;
+}
+
+/* The first operation, of which the wrap cannot tell: it has no device yet. */
+static int open_device(struct vfm_trial *t, struct vfm_shared *s)
+{
+	const struct vfm_trace_sink sink = { .fn = note_op, .user = s };
+	struct vfm_trace_op op = { .name = "open" };
+	uint64_t begin = vfm_now_ns();
+	struct vfm_device *dev;
+	int ret;
+
+	snprintf(op.args, sizeof(op.args), "%s", wants_v1(t) ? "as v1" : "");
+	note_op(s, &op);
+	ret = t->opts->open(t->opts->user, wants_v1(t) ? VFM_CHECK_V1 : VFM_CHECK_V2, &dev,
+			    &s->err);
+	if (!ret) {
+		ret = vfm_trace_open(&t->dev, dev, &sink, &s->err);
+		if (ret)
+			vfm_device_close(dev);
+	}
+	op.done = true;
+	op.us = (vfm_now_ns() - begin) / 1000;
+	op.ret = ret;
+	if (ret)
+		snprintf(op.result, sizeof(op.result), "%.*s", (int)sizeof(op.result) - 1,
+			 s->err.msg);
+	note_op(s, &op);
+	s->gone = s->late = false;
+	s->stage = ret ? VFM_STAGE_NOT_OPENED : VFM_STAGE_TRYING;
+	return ret;
+}
+
+/* A device of v1 in another state than RUNNING has no other way back that is sure. */
+static int rest_v1(struct vfm_trial *t, struct vfm_err *err)
+{
+	uint32_t word = 0;
+	int ret = vfm_device_read_region(t->dev, t->region, VFM_V1_DEVICE_STATE, &word,
+					 sizeof(word), err);
+
+	if (!ret && vfm_v1_bits(vfm_v1_state_of(word)) != VFM_V1_RUNNING)
+		ret = vfm_device_reset(t->dev, err);
+	return ret;
+}
+
+static int rest_v2(struct vfm_trial *t, struct vfm_err *err)
+{
+	enum vfm_state state;
+	int ret = vfm_device_get_state(t->dev, &state, err);
+
+	if (ret || state == VFM_STATE_RUNNING)
+		return ret;
+	if (!vfm_device_set_state(t->dev, VFM_STATE_RUNNING, err))
+		return 0;
+	return vfm_device_reset(t->dev, err);
+}
+
+/* To RUNNING, from wherever a trial, this one or the one before, has left it. */
+static int rest(struct vfm_trial *t, struct vfm_err *err)
+{
+	if (wants_v1(t))
+		return rest_v1(t, err);
+	return t->migration ? rest_v2(t, err) : 0;
+}
+
+static int begin_exercise(struct vfm_trial *t)
+{
+	struct vfm_err err;
+
+	if (!vfm_needs_exercise(t->rule->needs))
+		return 0;
+	if (t->opts->exercise->begin(t->dev, &t->exercise, &err))
+		return vfm_trial_blocked(t, &err);
+	return 0;
+}
+
+static void try_rule(struct vfm_trial *t)
+{
+	struct vfm_err err;
+
+	if (rest(t, &err)) {
+		vfm_trial_blocked(t, &err);
+		return;
+	}
+	if (begin_exercise(t))
+		return;
+	t->rule->run(t);
+	if (t->exercise)
+		t->opts->exercise->end(t->exercise);
+	/* The verdict stands; what fails here the next trial will see. */
+	if (rest(t, &err))
+		return;
+}
+
+void vfm_child_try(const struct vfm_check_opts *opts, const struct vfm_rule *rule,
+		   struct vfm_shared *s)
+{
+	struct vfm_trial t = { .opts = opts,
+			       .rule = rule,
+			       .seed = vfm_checksum(rule->is.name, strlen(rule->is.name),
+						    opts->seed),
+			       .result = &s->result };
+	int lacks;
+
+	if (open_device(&t, s))
+		return;
+	lacks = vfm_needs_look(&t);
+	s->migrates = wants_v1(&t) ? !lacks : t.migration != 0;
+	if (!lacks)
+		try_rule(&t);
+	vfm_device_close(t.dev);
+	s->stage = VFM_STAGE_DONE;
+}
