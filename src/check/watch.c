@@ -69,10 +69,23 @@ static void settle_standard_fds(void)
 		dup2(none, STDOUT_FILENO);
 }
 
+/* Handlers of the caller would do for it what is meant for the caller, a longjmp() for one. */
+static void settle_signals(void)
+{
+	struct sigaction act;
+	sigset_t none;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		if (!sigaction(sig, NULL, &act) && act.sa_handler != SIG_DFL &&
+		    act.sa_handler != SIG_IGN)
+			signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 static void settle_in(pid_t parent)
 {
 	const struct rlimit no_core = { 0, 0 };
-	sigset_t none;
 
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -81,8 +94,7 @@ static void settle_in(pid_t parent)
 	setrlimit(RLIMIT_CORE, &no_core);
 	offer_to_oom();
 	settle_standard_fds();
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	settle_signals();
 }
 
 /* ---- outside ------------------------------------------------------------------------ */
