@@ -17,7 +17,7 @@
  *   address.c   HOST:PORT and unix:PATH
  *   secure.c    --tls
  *   outfile.c   a file that is there whole or not at all
- *   cmd_*.c     one verb each; demo_*.c are parts of the demo
+ *   cmd_*.c     one verb each; demo_*.c are parts of the demo, check_*.c of the checker
  */
 
 #ifndef VFM_CMD_CMD_H
@@ -26,6 +26,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include <vfmig/vfmig.h>
@@ -101,6 +102,12 @@ enum cmd_option_id {
 	CMD_OPT_RULE,
 	CMD_OPT_SEED,
 	CMD_OPT_QUICK,
+	CMD_OPT_FORMAT,
+	CMD_OPT_OUTPUT,
+	CMD_OPT_EXERCISE,
+	CMD_OPT_LIST,
+	CMD_OPT_LIST_BUGS,
+	CMD_OPT_EXPLAIN,
 	CMD_NR_OPTIONS,
 };
 #define CMD_BIT(id) (UINT64_C(1) << CMD_OPT_##id)
@@ -139,9 +146,9 @@ struct cmd_args {
 	const char *journal, *peer, *listen, *id;
 	struct cmd_memory_list memory, to_memory;
 	const char *tls, *tls_peer;
-	const char *rule;
-	uint64_t seed;
-	bool quick;
+	const char *rule, *output, *exercise, *explain;
+	uint64_t seed, format; /* place among the words of --format */
+	bool quick, list, list_bugs;
 	uint64_t rate;
 };
 
@@ -152,6 +159,7 @@ struct cmd_verb {
 	const char *operands;
 	unsigned int nr_operands;
 	uint64_t options; /* CMD_BIT()s */
+	uint64_t alone;	  /* of those: with one of them there are no operands */
 	const char *summary;
 	const char *notes;
 };
@@ -202,6 +210,9 @@ void cmd_json_hex(struct cmd_json *j, const char *key, int width, uint64_t value
 void cmd_json_open(struct cmd_json *j, const char *key);
 void cmd_json_open_list(struct cmd_json *j, const char *key);
 void cmd_json_close(struct cmd_json *j);
+
+/** cmd_json_write() - to a file, in lines for people. */
+int cmd_json_write(struct cmd_json *j, FILE *out, struct vfm_err *err) VFM_MUST_CHECK;
 
 /** cmd_json_print() - to standard output. */
 int cmd_json_print(struct cmd_json *j, struct vfm_err *err) VFM_MUST_CHECK;

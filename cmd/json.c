@@ -136,12 +136,18 @@ int cmd_json_line(struct cmd_json *j, int fd, unsigned int timeout_ms)
 	return ret;
 }
 
-int cmd_json_print(struct cmd_json *j, struct vfm_err *err)
+int cmd_json_write(struct cmd_json *j, FILE *out, struct vfm_err *err)
 {
 	if (!j || j->bad)
 		return vfm_fail(err, -ENOMEM, "make the JSON object");
 	errno = 0;
-	if (json_dumpf(j->open[0], stdout, JSON_INDENT(2)) || putchar('\n') == EOF)
-		return vfm_fail(err, errno ? -errno : -EIO, "write to standard output");
+	if (json_dumpf(j->open[0], out, JSON_INDENT(2)) || fputc('\n', out) == EOF)
+		return vfm_fail(err, errno ? -errno : -EIO, "write to %s",
+				out == stdout ? "standard output" : "a file");
 	return 0;
+}
+
+int cmd_json_print(struct cmd_json *j, struct vfm_err *err)
+{
+	return cmd_json_write(j, stdout, err);
 }

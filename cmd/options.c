@@ -132,6 +132,19 @@ static const struct option_row rows[CMD_NR_OPTIONS] = {
 		.help = "of what is random; default 1" },
 	[CMD_OPT_QUICK] = { "quick", KIND_FLAG, FIELD(quick),
 		.help = "leave out what takes long" },
+	[CMD_OPT_FORMAT] = { "format", KIND_WORD, FIELD(format), "text|tap|junit|json",
+		.words = "text|tap|junit|json",
+		.help = "of the report; text, the default, is for people" },
+	[CMD_OPT_OUTPUT] = { "output", KIND_TEXT, FIELD(output), "FILE",
+		.help = "write the report to FILE, and not to standard output" },
+	[CMD_OPT_EXERCISE] = { "exercise", KIND_TEXT, FIELD(exercise), "FILE",
+		.help = "shared object that knows how to make the device do DMA and interrupt" },
+	[CMD_OPT_LIST] = { "list", KIND_FLAG, FIELD(list),
+		.help = "list the rules instead" },
+	[CMD_OPT_LIST_BUGS] = { "list-bugs", KIND_FLAG, FIELD(list_bugs),
+		.help = "list the bugs that fault,bug=NAME+URI gives a device instead" },
+	[CMD_OPT_EXPLAIN] = { "explain", KIND_TEXT, FIELD(explain), "NAME",
+		.help = "explain a rule or a bug instead" },
 	[CMD_OPT_KEEP] = { "keep", KIND_FLAG, FIELD(keep),
 		.help = "keep the folder with the sockets and logs" },
 };
@@ -287,12 +300,13 @@ static int bad_option(const struct cmd_verb *verb, int opt, const char *text, st
 static int check_operands(struct cmd_args *args, int count, char **operands, struct vfm_err *err)
 {
 	const struct cmd_verb *verb = args->verb;
+	unsigned int wanted = args->given & verb->alone ? 0 : verb->nr_operands;
 
 	args->operands = operands;
-	if ((unsigned int)count > verb->nr_operands)
-		return vfm_fail(err, CMD_MISUSE, "%s is too much%s%s", operands[verb->nr_operands],
-				verb->nr_operands ? " after " : "", verb->operands);
-	if ((unsigned int)count < verb->nr_operands)
+	if ((unsigned int)count > wanted)
+		return vfm_fail(err, CMD_MISUSE, "%s is too much%s%s", operands[wanted],
+				wanted ? " after " : "", wanted ? verb->operands : "");
+	if ((unsigned int)count < wanted)
 		return vfm_fail(err, CMD_MISUSE, "%s wanted, %d of them given", verb->operands,
 				count);
 	for (int i = 0; i < count; i++)
@@ -366,7 +380,7 @@ void cmd_list_options(const struct cmd_verb *verb)
 
 /* ---- what was meant ---------------------------------------------------------- */
 
-#define NEAREST_MAX 24
+#define NEAREST_MAX 64
 
 /* How many letters must be changed, added or taken away to get from @a to @b. */
 static size_t distance(const char *a, const char *b)

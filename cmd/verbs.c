@@ -33,11 +33,18 @@ static const struct cmd_verb verbs[] = {
 		.run = cmd_check,
 		.operands = "URI",
 		.nr_operands = 1,
-		.options = CMD_BIT(RULE) | CMD_BIT(SEED) | CMD_BIT(QUICK) | CMD_BIT(TIMEOUT),
+		.options = CMD_BIT(RULE) | CMD_BIT(SEED) | CMD_BIT(QUICK) | CMD_BIT(TIMEOUT) |
+			   CMD_BIT(EXERCISE) | CMD_BIT(FORMAT) | CMD_BIT(OUTPUT) | CMD_BIT(LIST) |
+			   CMD_BIT(EXPLAIN) | CMD_BIT(LIST_BUGS) | CMD_BIT(QUIET),
+		.alone = CMD_BIT(LIST) | CMD_BIT(EXPLAIN) | CMD_BIT(LIST_BUGS),
 		.summary = "whether a device is fit to migrate",
 		.notes = "Drives the device through everything that migration can ask of it. What "
 			 "it was\n"
-			 "doing is lost.\n",
+			 "doing is lost. Exits with 0 if no rule that must hold has failed, 1 if "
+			 "one has,\n"
+			 "3 if the device cannot migrate at all. --list, --explain and --list-bugs "
+			 "want no\n"
+			 "URI. --timeout is how long a rule may take; default 20.\n",
 	},
 	{
 		.name = "serve",

@@ -108,10 +108,12 @@ enum vfm_check_form {
  * @timeout_ms: for a rule; 0: 20000
  * @max_memory: bytes that the process of a rule may take; 0: half of what the machine has
  * @cancel_fd: when readable, the run ends with -ECANCELED; 0 or -1: none
- * @exercise: how to make this device do something; NULL: nobody knows
+ * @exercise: how to make this device do something; NULL: see @find_exercise
+ * @find_exercise: the same of a device that has been opened, in the same process; may return
+ *	NULL and be NULL: nobody knows
  * @begin: called before each rule, with how many came before and how many there are in all
  * @result: called after each rule
- * @user: for @open, @begin and @result
+ * @user: for all of these
  */
 struct vfm_check_opts {
 	size_t size;
@@ -124,6 +126,7 @@ struct vfm_check_opts {
 	uint64_t max_memory;
 	int cancel_fd;
 	const struct vfm_exercise *exercise;
+	const struct vfm_exercise *(*find_exercise)(void *user, struct vfm_device *dev);
 	void (*begin)(void *user, const struct vfm_check_rule *rule, unsigned int before,
 		      unsigned int all);
 	void (*result)(void *user, const struct vfm_check_result *result);

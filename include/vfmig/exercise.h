@@ -77,6 +77,14 @@ struct vfm_exercise_entry {
 		visibility("default"))) extern const struct vfm_exercise_entry vfm_exercise_entry; \
 	const struct vfm_exercise_entry vfm_exercise_entry = { VFM_EXERCISE_API, &(ex) }
 
+/**
+ * vfm_exercise_load() - from a shared object that uses VFM_EXERCISE(); it stays loaded
+ *
+ * -ENOENT: it cannot be loaded; -EINVAL: it is none, or for another version of this.
+ */
+int vfm_exercise_load(const struct vfm_exercise **exercise, const char *path,
+		      struct vfm_err *err) VFM_MUST_CHECK;
+
 #ifdef __cplusplus
 }
 #endif

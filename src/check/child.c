@@ -23,11 +23,14 @@
 #include "check/needs.h"
 #include "wrap/wrap.h"
 
+/* What comes after a failure, to put the device back, says nothing of it. */
 static void note_op(void *user, const struct vfm_trace_op *op)
 {
 	struct vfm_shared *s = user;
 	char *slot = s->result.ops[s->next % VFM_CHECK_OPS];
 
+	if (s->result.verdict == VFM_VERDICT_FAILED)
+		return;
 	vfm_trace_words(op, slot, sizeof(s->result.ops[0]));
 	if (!op->done)
 		return;
@@ -136,7 +139,8 @@ static void try_rule(struct vfm_trial *t)
 void vfm_child_try(const struct vfm_check_opts *opts, const struct vfm_rule *rule,
 		   struct vfm_shared *s)
 {
-	struct vfm_trial t = { .opts = opts,
+	struct vfm_check_opts mine = *opts;
+	struct vfm_trial t = { .opts = &mine,
 			       .rule = rule,
 			       .seed = vfm_checksum(rule->is.name, strlen(rule->is.name),
 						    opts->seed),
@@ -145,6 +149,8 @@ void vfm_child_try(const struct vfm_check_opts *opts, const struct vfm_rule *rul
 
 	if (open_device(&t, s))
 		return;
+	if (!mine.exercise && mine.find_exercise)
+		mine.exercise = mine.find_exercise(mine.user, t.dev);
 	lacks = vfm_needs_look(&t);
 	s->migrates = wants_v1(&t) ? !lacks : t.migration != 0;
 	if (!lacks)

@@ -47,13 +47,16 @@ static void judge(struct vfm_check_result *r, enum vfm_verdict verdict, const ch
 static void judge_death(struct vfm_check_result *r, const char *while_text, int status)
 {
 	if (WIFSIGNALED(status))
-		judge(r, VFM_VERDICT_CRASHED, "%sthe process of the device was ended by signal %d, %s",
-		      while_text, WTERMSIG(status), strsignal(WTERMSIG(status)));
+		judge(r, VFM_VERDICT_CRASHED,
+		      "%sthe process of the device was ended by signal %d, %s", while_text,
+		      WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else
-		judge(r, VFM_VERDICT_CRASHED, "%sthe process of the device ended itself, with status %d",
-		      while_text, WEXITSTATUS(status));
+		judge(r, VFM_VERDICT_CRASHED,
+		      "%sthe process of the device ended itself, with status %d", while_text,
+		      WEXITSTATUS(status));
 }
 
+/* A verdict of failure stands, whatever comes after. */
 static void judge_end(const struct run *run, struct vfm_check_result *r, enum vfm_end end,
 		      int status)
 {
@@ -61,6 +64,8 @@ static void judge_end(const struct run *run, struct vfm_check_result *r, enum vf
 	bool over = s->stage == VFM_STAGE_NOT_OPENED || s->stage == VFM_STAGE_DONE;
 	const char *while_text = s->stage == VFM_STAGE_OPENING ? "while it was opened, " : "";
 
+	if (r->verdict == VFM_VERDICT_FAILED)
+		return;
 	if (end == VFM_END_STUCK)
 		judge(r, VFM_VERDICT_HUNG, "it is stuck, and cannot be killed");
 	else if (end == VFM_END_TIME)

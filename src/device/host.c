@@ -22,6 +22,7 @@
 
 #include "base/cleanup.h"
 #include "base/util.h"
+#include "device/object.h"
 #include "protocol/v2.h"
 
 void vfm_host_lock(struct vfm_host *host)
@@ -490,20 +491,17 @@ VFM_API int vfm_device_load_driver(struct vfm_device **out, const char *path, co
 				   struct vfm_err *err)
 {
 	const struct vfm_driver_entry *entry;
+	const void *found;
 	void *object;
-	int ret;
+	int ret = vfm_object_open(&object, &found, path, "vfm_driver_entry", VFM_DRIVER_API, err);
 
-	object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	if (!object)
-		return vfm_fail(err, -ENOENT, "%s", dlerror());
-	entry = dlsym(object, "vfm_driver_entry");
-	if (!entry)
-		ret = vfm_fail(err, -EINVAL, "%s: exports no vfm_driver_entry", path);
-	else if (entry->api != VFM_DRIVER_API || !entry->driver)
-		ret = vfm_fail(err, -EINVAL, "%s: made for interface %" PRIu32 ", this is %d", path,
-			       entry->api, VFM_DRIVER_API);
-	else
+	if (ret)
+		return ret;
+	entry = found;
+	if (entry->driver)
 		ret = vfm_host_open(out, entry->driver, object, path, params, err);
+	else
+		ret = vfm_fail(err, -EINVAL, "%s: its vfm_driver_entry is empty", path);
 	if (ret)
 		dlclose(object);
 	return ret;

@@ -9,8 +9,18 @@
 #include <vfmig/driver.h>
 
 /** What it does; "" and names that it does not know: nothing. */
-enum wild { WILD_NOT, WILD_ABORT, WILD_EXIT, WILD_LOOP, WILD_STOP, WILD_DEAF, WILD_FLOOD,
-	    WILD_PRINT, WILD_LEAVE, WILD_SEGV };
+enum wild {
+	WILD_NOT,
+	WILD_ABORT,
+	WILD_EXIT,
+	WILD_LOOP,
+	WILD_STOP,
+	WILD_DEAF,
+	WILD_FLOOD,
+	WILD_PRINT,
+	WILD_LEAVE,
+	WILD_SEGV
+};
 
 /** Descriptor that WILD_LEAVE leaves behind in a process, or -1. */
 extern int wild_fd;
