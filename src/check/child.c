@@ -21,23 +21,30 @@
 #include "base/checksum.h"
 #include "base/util.h"
 #include "check/needs.h"
-#include "wrap/wrap.h"
+#include "wrap/hook.h"
 
 /* What comes after a failure, to put the device back, says nothing of it. */
-static void note_op(void *user, const struct vfm_trace_op *op)
+static void note_op(void *user, const struct vfm_op *op)
 {
 	struct vfm_shared *s = user;
 	char *slot = s->result.ops[s->next % VFM_CHECK_OPS];
 
 	if (s->result.verdict == VFM_VERDICT_FAILED)
 		return;
-	vfm_trace_words(op, slot, sizeof(s->result.ops[0]));
+	vfm_op_words(op, slot, sizeof(s->result.ops[0]));
 	if (!op->done)
 		return;
 	s->next++;
 	s->result.ops[s->next % VFM_CHECK_OPS][0] = '\0';
 	s->gone |= op->ret == -ECONNRESET || op->ret == -ENOTCONN || op->ret == -EPIPE;
 	s->late |= op->ret == -ETIMEDOUT;
+}
+
+static int note_begin(void *user, struct vfm_op *op, struct vfm_err *err)
+{
+	(void)err;
+	note_op(user, op);
+	return 0;
 }
 
 static bool wants_v1(const struct vfm_trial *t)
@@ -48,27 +55,24 @@ static bool wants_v1(const struct vfm_trial *t)
 /* The first operation, of which the wrap cannot tell: it has no device yet. */
 static int open_device(struct vfm_trial *t, struct vfm_shared *s)
 {
-	const struct vfm_trace_sink sink = { .fn = note_op, .user = s };
-	struct vfm_trace_op op = { .name = "open" };
+	const struct vfm_hooks hooks = { .before = note_begin, .after = note_op, .user = s };
+	struct vfm_op op = { .name = wants_v1(t) ? "open as v1" : "open" };
 	uint64_t begin = vfm_now_ns();
 	struct vfm_device *dev;
 	int ret;
 
-	snprintf(op.args, sizeof(op.args), "%s", wants_v1(t) ? "as v1" : "");
 	note_op(s, &op);
 	ret = t->opts->open(t->opts->user, wants_v1(t) ? VFM_CHECK_V1 : VFM_CHECK_V2, &dev,
 			    &s->err);
 	if (!ret) {
-		ret = vfm_trace_open(&t->dev, dev, &sink, &s->err);
+		ret = vfm_hook_open(&t->dev, dev, &hooks, &s->err);
 		if (ret)
 			vfm_device_close(dev);
 	}
 	op.done = true;
 	op.us = (vfm_now_ns() - begin) / 1000;
 	op.ret = ret;
-	if (ret)
-		snprintf(op.result, sizeof(op.result), "%.*s", (int)sizeof(op.result) - 1,
-			 s->err.msg);
+	op.text = ret ? s->err.msg : NULL;
 	note_op(s, &op);
 	s->gone = s->late = false;
 	s->stage = ret ? VFM_STAGE_NOT_OPENED : VFM_STAGE_TRYING;

@@ -4,7 +4,7 @@
 /*
  * Devices over a device that change nothing but what they are for:
  *
- *   trace.c          tells every operation and its result
+ *   hook.c           tells of every operation, before and after; op.c puts it into words
  *   fault.c          a device with a named bug; bugs_*.c are the bugs
  *
  * A wrap takes the device behind on success, and closes it with itself.
@@ -16,38 +16,6 @@
 #include <vfmig/check.h>
 
 #include "device/pass.h"
-
-/* ---- trace ---------------------------------------------------------------- */
-
-/**
- * struct vfm_trace_op - an operation that begins or has ended
- * @name: of the operation, "set_state"
- * @args: what it was called with, in words
- * @done: it has ended, and the rest is known
- * @ret: what it returned
- * @result: what it gave, in words, or the text of its error
- * @us: how long it took
- */
-struct vfm_trace_op {
-	const char *name;
-	char args[96];
-	bool done;
-	int64_t ret;
-	char result[96];
-	uint64_t us;
-};
-
-/** struct vfm_trace_sink - who is told; @op is borrowed for the call */
-struct vfm_trace_sink {
-	void (*fn)(void *user, const struct vfm_trace_op *op);
-	void *user;
-};
-
-int vfm_trace_open(struct vfm_device **out, struct vfm_device *inner,
-		   const struct vfm_trace_sink *sink, struct vfm_err *err) VFM_MUST_CHECK;
-
-/** vfm_trace_words() - one of them as a line. */
-void vfm_trace_words(const struct vfm_trace_op *op, char *text, size_t room);
 
 /* ---- fault ---------------------------------------------------------------- */
 
