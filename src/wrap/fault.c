@@ -14,6 +14,7 @@
 
 #include "base/params.h"
 #include "base/util.h"
+#include "wrap/inject.h"
 
 static const struct {
 	const struct vfm_bug *bugs;
@@ -137,21 +138,16 @@ static const struct vfm_bug *find_bug(const char *name, const char *uri, struct 
 	return NULL;
 }
 
-int vfm_fault_open(struct vfm_device **out, struct vfm_device *inner, const char *params,
-		   struct vfm_err *err)
+static int open_bug(struct vfm_device **out, struct vfm_device *inner, const char *name,
+		    struct vfm_err *err)
 {
-	char name[64] = "";
-	const struct vfm_param table[] = {
-		{ .name = "bug", .type = VFM_PARAM_TEXT, .value = name, .room = sizeof(name) },
-		{ .name = NULL },
-	};
 	const char *uri = vfm_device_uri(inner);
-	int ret = vfm_parse_params("fault", params, table, err);
-	const struct vfm_bug *bug = ret ? NULL : find_bug(name, uri, err);
+	const struct vfm_bug *bug = find_bug(name, uri, err);
 	struct vfm_fault *f;
+	int ret;
 
 	if (!bug)
-		return ret ? ret : -EINVAL;
+		return -EINVAL;
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return vfm_fail(err, -ENOMEM, "%s: no memory", uri);
@@ -165,4 +161,36 @@ int vfm_fault_open(struct vfm_device **out, struct vfm_device *inner, const char
 	}
 	*out = &f->pass.dev;
 	return 0;
+}
+
+#define TEXT(of, array)                                                                            \
+	{                                                                                          \
+		.name = of, .type = VFM_PARAM_TEXT, .value = array, .room = sizeof(array)          \
+	}
+
+int vfm_fault_open(struct vfm_device **out, struct vfm_device *inner, const char *params,
+		   struct vfm_err *err)
+{
+	struct vfm_inject_params in = { .ms = 100 };
+	char bug[64] = "";
+	const struct vfm_param table[] = {
+		TEXT("bug", bug),
+		TEXT("fail", in.fail),
+		TEXT("errno", in.code),
+		TEXT("short", in.shorten),
+		TEXT("late", in.late),
+		{ .name = "ms", .type = VFM_PARAM_U64, .min = 1, .max = 60000, .value = &in.ms },
+		{ .name = NULL },
+	};
+	int ret = vfm_parse_params("fault", params, table, err);
+	bool scheduled = in.fail[0] || in.shorten[0] || in.late[0];
+
+	if (ret)
+		return ret;
+	if (!bug[0] == !scheduled)
+		return vfm_fail(err, -EINVAL,
+				"fault,%s: one of bug=NAME and schedules (fail, short, late) is "
+				"wanted, in each fault",
+				params);
+	return bug[0] ? open_bug(out, inner, bug, err) : vfm_inject_open(out, inner, &in, err);
 }

@@ -6,6 +6,7 @@
  *
  *   hook.c           tells of every operation, before and after; op.c puts it into words
  *   fault.c          a device with a named bug; bugs_*.c are the bugs
+ *   inject.c         one that fails, is short or late by a schedule
  *
  * A wrap takes the device behind on success, and closes it with itself.
  */
@@ -66,7 +67,7 @@ static inline struct vfm_fault *vfm_fault_of(struct vfm_device *dev)
 	return (struct vfm_fault *)dev;
 }
 
-/** vfm_fault_open() - @params: "bug=NAME". */
+/** vfm_fault_open() - @params: "bug=NAME", or schedules for inject.h. */
 int vfm_fault_open(struct vfm_device **out, struct vfm_device *inner, const char *params,
 		   struct vfm_err *err) VFM_MUST_CHECK;
 
