@@ -188,6 +188,7 @@ int cmd_migrate(const struct cmd_args *args, struct vfm_err *err);
 int cmd_preflight(const struct cmd_args *args, struct vfm_err *err);
 int cmd_send(const struct cmd_args *args, struct vfm_err *err);
 int cmd_receive(const struct cmd_args *args, struct vfm_err *err);
+int cmd_replay(const struct cmd_args *args, struct vfm_err *err);
 int cmd_recover(const struct cmd_args *args, struct vfm_err *err);
 int cmd_inspect(const struct cmd_args *args, struct vfm_err *err);
 int cmd_verify(const struct cmd_args *args, struct vfm_err *err);

@@ -47,6 +47,17 @@ static const struct cmd_verb verbs[] = {
 			 "URI. --timeout is how long a rule may take; default 20.\n",
 	},
 	{
+		.name = "replay",
+		.run = cmd_replay,
+		.operands = "FILE URI",
+		.nr_operands = 2,
+		.options = CMD_BIT(JSON),
+		.summary = "try a trace of one device again on another",
+		.notes = "FILE is one that trace,file=FILE,format=json+URI has written. Tells "
+			 "which\n"
+			 "operations come out different.\n",
+	},
+	{
 		.name = "serve",
 		.run = cmd_serve,
 		.operands = "URI SOCKET",

@@ -16,6 +16,7 @@
 #include "device/host.h"
 #include "region/region.h"
 #include "vfio_user/vfio_user.h"
+#include "wrap/trace.h"
 #include "wrap/wrap.h"
 
 /* In front of everything: nothing is put around a device to give it the semantics of v2. */
@@ -128,12 +129,6 @@ static int open_object(struct vfm_device **out, const char *uri, struct vfm_err 
 
 /* ---- wraps ------------------------------------------------------------------- */
 
-static int wrap_fault(struct vfm_device **out, struct vfm_device *inner, const char *params,
-		      struct vfm_err *err)
-{
-	return vfm_fault_open(out, inner, params, err);
-}
-
 static int wrap_v1(struct vfm_device **out, struct vfm_device *inner, const char *params,
 		   struct vfm_err *err)
 {
@@ -154,7 +149,8 @@ static const struct wrap {
 	int (*open)(struct vfm_device **out, struct vfm_device *inner, const char *params,
 		    struct vfm_err *err);
 } wraps[] = {
-	{ "fault", wrap_fault },
+	{ "fault", vfm_fault_open },
+	{ "trace", vfm_trace_open },
 	{ "v1", wrap_v1 },
 };
 

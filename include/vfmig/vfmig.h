@@ -21,6 +21,7 @@
 #include <vfmig/sim.h>
 #include <vfmig/exercise.h>
 #include <vfmig/check.h>
+#include <vfmig/trace.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) vfmig authors
 
-/* An operation in words, and which there are. */
+/* An operation in words. */
 
 #include "wrap/hook.h"
 
@@ -11,22 +11,6 @@
 #include <string.h>
 
 #include "base/util.h"
-
-static const char *const names[] = {
-	"get_info",    "get_region",   "get_irq",    "get_migration",	 "get_compat",
-	"read_region", "write_region", "set_irqs",   "map_dma",		 "unmap_dma",
-	"unmap_all",   "get_state",    "set_state",  "read_data",	 "write_data",
-	"read_chunk",  "write_chunk",  "reset",	     "get_precopy_info", "get_data_size",
-	"set_orphan",  "start_log",    "report_log", "stop_log",
-};
-
-bool vfm_op_exists(const char *name)
-{
-	for (size_t i = 0; i < VFM_ARRAY_SIZE(names); i++)
-		if (!strcmp(names[i], name))
-			return true;
-	return false;
-}
 
 /* A line that grows, and is cut where there is no more room. */
 struct line {
