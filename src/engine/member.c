@@ -38,6 +38,12 @@ int vfm_member_ask(struct vfm_member *m, int unused)
 			vfm_device_uri(m->dev), vfm_state_name(m->origin));
 }
 
+int vfm_member_identify(struct vfm_member *m, int unused)
+{
+	(void)unused;
+	return vfm_identity_get(&m->identity, m->dev, &m->err);
+}
+
 int vfm_member_walk(struct vfm_member *m, int state)
 {
 	uint64_t start = vfm_now_ns();
