@@ -76,9 +76,10 @@ static int send_setup(struct vfm_engine *e)
 
 	if (!ret)
 		ret = vfm_unit_ask(e);
+	if (ret)
+		return ret;
 	e->paused = e->members[0].origin == VFM_STATE_STOP;
-	if (!ret)
-		ret = shake_hands(e);
+	ret = shake_hands(e);
 	if (!ret)
 		ret = vfm_handover_begin(e);
 	e->listen = true;
