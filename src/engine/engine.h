@@ -11,8 +11,8 @@
  *
  * On the wire there are two streams over one socket: forward, from the source
  * (IDENTITY, MEMORY_MAP, data, END, COMMIT, ABORT), and reverse, from the
- * destination (READY, LOADED, RUNNING, ABORT, and RATES in between). MEMORY_MAP is always there, if
- * only to say that there is no memory.
+ * destination (READY, LOADED, RUNNING, ABORT, and RATES in between). MEMORY_MAP is
+ * always there, if only to say that there is no memory.
  */
 
 #ifndef VFM_ENGINE_ENGINE_H
@@ -363,7 +363,27 @@ int vfm_rates_take(struct vfm_engine *e, const struct vfm_stream_record *record)
  */
 int vfm_rates_sync(struct vfm_engine *e) VFM_MUST_CHECK;
 
+/**
+ * struct vfm_stall - how long a destination has got nowhere, to be zeroed first
+ * @loaded: what it had loaded when it last got somewhere
+ * @moved_ns: when that was
+ */
+struct vfm_stall {
+	uint64_t loaded;
+	uint64_t moved_ns;
+};
+
+/**
+ * vfm_rates_stalled() - -ETIMEDOUT when it has loaded nothing for as long as it may be silent
+ *
+ * To be asked whenever it has told, or not told, its rates: those alone keep nobody waiting.
+ */
+int vfm_rates_stalled(struct vfm_engine *e, struct vfm_stall *stall) VFM_MUST_CHECK;
+
 /* ---- judge.c: whether to stop --------------------------------------------- */
+
+/** Sizes above are nonsense of a device, and taken for "not known". */
+#define VFM_SIZE_SANE (UINT64_C(1) << 40)
 
 /** vfm_judge_pending() - a step: what can be read while the device runs, from it itself. */
 int vfm_judge_pending(struct vfm_member *m, int unused) VFM_MUST_CHECK;

@@ -143,21 +143,24 @@ static void name_peer(int fd, char *out, size_t room)
 
 int vfm_handover_begin(struct vfm_engine *e)
 {
-	struct vfm_statement who = e->handover;
-	char peer[VFM_JOURNAL_PEER];
+	const char *uris[VFM_UNIT_MAX];
+	struct vfm_journal_head head = { .who = e->handover,
+					 .uris = uris,
+					 .nr_uris = e->nr_members };
 	uint32_t flags = e->paused ? VFM_JOURNAL_PAUSED : 0;
 	int ret;
 
 	/* A source without a journal has not told a name to keep one by. */
 	if (!e->opts.journal || (e->sink && !e->agreed))
 		return 0;
-	who.role = e->sink ? VFM_ROLE_DESTINATION : VFM_ROLE_SOURCE;
-	who.state = e->sink ? VFM_HANDOVER_LOADING : VFM_HANDOVER_BEGUN;
+	for (size_t i = 0; i < e->nr_members; i++)
+		uris[i] = vfm_device_uri(e->members[i].dev);
+	head.who.role = e->sink ? VFM_ROLE_DESTINATION : VFM_ROLE_SOURCE;
+	head.who.state = e->sink ? VFM_HANDOVER_LOADING : VFM_HANDOVER_BEGUN;
 	if (!e->agreed)
 		flags |= VFM_JOURNAL_ALONE;
-	name_peer(e->fd, peer, sizeof(peer));
-	ret = vfm_owner_pair_new(&e->owner, e->opts.journal, &who, flags,
-				 vfm_device_uri(e->members[0].dev), peer, &e->err);
+	name_peer(e->fd, head.peer, sizeof(head.peer));
+	ret = vfm_owner_pair_new(&e->owner, e->opts.journal, &head, flags, &e->err);
 	if (ret || !e->sink)
 		return ret;
 	return put_statement(e, VFM_HANDOVER_LOADING);

@@ -19,15 +19,15 @@
 
 #include "base/util.h"
 
-/* Sizes above are nonsense, and taken for "not known". */
-#define SIZE_SANE (UINT64_C(1) << 40)
-
 /* What a device told and what came may differ by that: it works on until it is stopped. */
 #define TOLD_SLACK (UINT64_C(256) << 10)
 #define TOLD_PART 4
 
 /* A way there and back that was not measured. */
 #define TRIP_UNKNOWN_NS 1e6
+
+/* Of two measurements of the wire, one this much surer than the other is taken for both. */
+#define SURER 2
 
 /* Room for the words of a prediction. */
 #define WORDS 160
@@ -59,7 +59,7 @@ int vfm_judge_pending(struct vfm_member *m, int unused)
 	sum = add_sizes(info.initial_bytes, info.dirty_bytes);
 	rest->told = rest->told_low = rest->told_high = sum;
 	rest->told_any = true;
-	if (info.initial_bytes > SIZE_SANE || info.dirty_bytes > SIZE_SANE)
+	if (info.initial_bytes > VFM_SIZE_SANE || info.dirty_bytes > VFM_SIZE_SANE)
 		return 0;
 	rest->initial = info.initial_bytes;
 	rest->pending = sum;
@@ -88,7 +88,7 @@ static int ask_size(struct vfm_member *m)
 	rest->told = rest->told_low = VFM_MAX(rest->told_low, size);
 	rest->told_high = add_sizes(rest->told_high, size);
 	rest->told_any = true;
-	if (size > SIZE_SANE)
+	if (size > VFM_SIZE_SANE)
 		return 0;
 	rest->device = VFM_MAX(rest->pending, size);
 	rest->device_known = true;
@@ -194,6 +194,15 @@ static bool doubt(const struct vfm_engine *e, struct vfm_forecast *f)
 	return save || wire || load || memory;
 }
 
+/* The same wire: whichever says nothing of it, or much less than the other, takes the other's. */
+static void share_cost(struct vfm_cost *a, struct vfm_cost *b)
+{
+	if (b->known && (!a->known || a->error > b->error * SURER))
+		*a = *b;
+	else if (a->known && (!b->known || b->error > a->error * SURER))
+		*b = *a;
+}
+
 static void predict(struct vfm_engine *e)
 {
 	struct vfm_forecast f = {
@@ -209,11 +218,7 @@ static void predict(struct vfm_engine *e)
 	};
 
 	vfm_unit_overlap(e, e->rates.width, &f.load);
-	/* What one of them found of the wire holds for the other. */
-	if (!f.wire.known && f.memory.known)
-		f.wire = f.memory;
-	if (!f.memory.known && f.wire.known)
-		f.memory = f.wire;
+	share_cost(&f.wire, &f.memory);
 	if (!f.wire.known)
 		limit_cost(&f.wire, e->opts.rate);
 	if (!f.memory.known)
@@ -223,7 +228,7 @@ static void predict(struct vfm_engine *e)
 	e->report.prediction = e->least;
 	if (doubt(e, &f)) {
 		vfm_predict(&e->least, &f);
-		e->report.prediction.assumed = e->least.assumed = true;
+		e->least.assumed = true;
 	}
 	if (e->rate.ns > 0 && e->rate.bytes > 0)
 		e->report.bytes_per_second = (uint64_t)(e->rate.bytes * 1e9 / e->rate.ns);
@@ -231,12 +236,12 @@ static void predict(struct vfm_engine *e)
 
 /* ---- the decision ------------------------------------------------------------ */
 
-static bool fits(const struct vfm_engine *e)
-{
-	unsigned int limit_ms = e->opts.max_downtime_ms;
+/* What is to be done next, if it is not an error. */
+enum verdict { GO_ON, STOP, OVER };
 
-	return !limit_ms || vfm_prediction_fits(&e->report.prediction, limit_ms) ||
-	       vfm_prediction_fits(&e->least, limit_ms);
+static bool fits(const struct vfm_engine *e, const struct vfm_prediction *p)
+{
+	return !e->opts.max_downtime_ms || vfm_prediction_fits(p, e->opts.max_downtime_ms);
 }
 
 static int refuse(struct vfm_engine *e, bool late)
@@ -253,7 +258,7 @@ static int refuse(struct vfm_engine *e, bool late)
 		snprintf(why, sizeof(why),
 			 "%.1f MiB of initial data are left, to be read before the stop",
 			 (double)e->left.initial / MIB);
-	else if (!fits(e))
+	else if (!fits(e, p))
 		snprintf(why, sizeof(why), "predicted %.0f ms +-%.0f, %u are allowed: %s",
 			 (double)p->downtime_us / 1000, (double)p->error_us / 1000,
 			 e->opts.max_downtime_ms, words);
@@ -272,9 +277,10 @@ static int over_limit(struct vfm_engine *e, bool late)
 	return 1;
 }
 
-/* What is to be done next, if it is not an error. */
-enum verdict { GO_ON, STOP, OVER };
-
+/*
+ * What was measured with too little is measured again by another round. When there is none
+ * any more, a device is not refused because of what a busy moment may have made of it.
+ */
 static int weigh(struct vfm_engine *e)
 {
 	bool more = vfm_unit_has(e, VFM_MIGRATION_PRE_COPY) || (e->dirty && !e->report.all_dirty);
@@ -285,12 +291,14 @@ static int weigh(struct vfm_engine *e)
 	if (ret)
 		return ret;
 	predict(e);
-	if (!e->left.initial && fits(e))
+	if (!e->left.initial && fits(e, &e->report.prediction))
 		return STOP;
 	/* To read initial data first is a recommendation, and without a limit all may wait. */
 	if (!e->opts.max_downtime_ms && last && !late)
 		return STOP;
-	return last || late ? OVER : GO_ON;
+	if (!last && !late)
+		return GO_ON;
+	return !e->left.initial && fits(e, &e->least) ? STOP : OVER;
 }
 
 int vfm_judge(struct vfm_engine *e)

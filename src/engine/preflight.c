@@ -44,9 +44,6 @@
 /* A device that changes at more than that part of the rate is not caught up with. */
 #define CATCH_UP 0.9
 
-/* Sizes above are nonsense. */
-#define SIZE_SANE (UINT64_C(1) << 40)
-
 /*
  * struct flight - a preflight under way
  * @e: the source's side of the engine, for what it can do with a device; it has no peer
@@ -200,7 +197,7 @@ static int ask_sizes(struct flight *f)
 	f->pending = f->src->rest.pending;
 	f->pending_known = f->src->rest.pending_known;
 	ret = vfm_device_get_data_size(f->src->dev, &f->size, &f->e.err);
-	f->size_known = !ret && f->size && f->size <= SIZE_SANE;
+	f->size_known = !ret && f->size && f->size <= VFM_SIZE_SANE;
 	if (!ret && !f->size_known)
 		find(f->report, VFM_FINDING_NOTE,
 		     "the source says that its state has %" PRIu64 " bytes, which is not believed",

@@ -279,6 +279,8 @@ int vfm_engine_unexpected(struct vfm_engine *e, const struct vfm_stream_record *
 int vfm_engine_expect(struct vfm_engine *e, enum vfm_stream_type type,
 		      struct vfm_stream_record *record)
 {
+	struct vfm_stall stall = { 0 };
+
 	for (;;) {
 		int ret = vfm_engine_read(e, record);
 
@@ -287,6 +289,8 @@ int vfm_engine_expect(struct vfm_engine *e, enum vfm_stream_type type,
 		if (e->sink || record->type != VFM_STREAM_RATES)
 			return vfm_engine_unexpected(e, record);
 		ret = vfm_rates_take(e, record);
+		if (!ret)
+			ret = vfm_rates_stalled(e, &stall);
 		if (ret)
 			return ret;
 	}
@@ -319,10 +323,11 @@ static void note_alert(struct vfm_engine *e)
 
 /*
  * A write has failed with @ret. If that is because the peer is gone, it may
- * have said why before it went.
+ * have said why before it went, behind rates that nobody needs any more.
  */
 static int hear(struct vfm_engine *e, int ret)
 {
+	uint64_t end = vfm_now_ns() + (uint64_t)CLOSING_MS * 1000000;
 	struct vfm_stream_record record;
 	struct vfm_err mine = e->err;
 	int heard = 0;
@@ -335,7 +340,7 @@ static int hear(struct vfm_engine *e, int ret)
 	do {
 		if (!heard)
 			heard = vfm_engine_read(e, &record);
-	} while (!heard && !e->sink && record.type == VFM_STREAM_RATES);
+	} while (!heard && !e->sink && record.type == VFM_STREAM_RATES && vfm_now_ns() < end);
 	note_alert(e);
 	e->closing = false;
 	e->cause.code = 0;

@@ -209,7 +209,7 @@ static const struct lie lies[] = {
 	{ "I", { 0 }, -ECONNRESET, "setup" },
 	{ "Ie", { 0 }, -EPROTO, "unexpected record END" },
 	{ "ID", { 0 }, -EPROTO, "unexpected record DEVICE_DATA" },
-	{ "IJn", { 0 }, -ENOTUNIQ, "moves 2 devices as one, and 1 is here to take them" },
+	{ "IJn", { 0 }, -ENOTUNIQ, "moves 2 devices as one, and 1 is here" },
 	{ "X", { 0 }, -ENOTUNIQ, "?fmig,sim-dma" },
 	{ "In", { 0 }, -ECONNRESET, "data: the source has closed the connection" },
 	{ "InD", { 0 }, -ECONNRESET, "data: " },
