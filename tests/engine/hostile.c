@@ -210,7 +210,7 @@ static const struct lie lies[] = {
 	{ "Ie", { 0 }, -EPROTO, "unexpected record END" },
 	{ "ID", { 0 }, -EPROTO, "unexpected record DEVICE_DATA" },
 	{ "IJn", { 0 }, -ENOTUNIQ, "moves 2 devices as one, and 1 is here" },
-	{ "X", { 0 }, -ENOTUNIQ, "?fmig,sim-dma" },
+	{ "Xn", { 0 }, -ENOTUNIQ, "?fmig,sim-dma" },
 	{ "In", { 0 }, -ECONNRESET, "data: the source has closed the connection" },
 	{ "InD", { 0 }, -ECONNRESET, "data: " },
 	{ "Ina", { 0 }, -EREMOTEIO, "data: source: bad?[2Jluck" },
