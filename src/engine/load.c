@@ -114,23 +114,13 @@ int vfm_sink_run(struct vfm_engine *e)
 	return ret ? ret : ran;
 }
 
-static int reset(struct vfm_member *m, int unused)
-{
-	int ret = m->touched ? vfm_device_reset(m->dev, &m->err) : 0;
-
-	(void)unused;
-	if (ret)
-		vfm_fail_prefix(&m->err, "reset");
-	return ret;
-}
-
 bool vfm_sink_reset(struct vfm_engine *e)
 {
 	struct vfm_err second;
 
 	if (e->stay || !vfm_unit_touched(e))
 		return !vfm_unit_touched(e);
-	if (!vfm_unit_all(e, reset, 0, &second))
+	if (!vfm_unit_all(e, vfm_member_reset, 0, &second))
 		return true;
 	vfm_engine_also(e, &second);
 	return false;

@@ -61,6 +61,16 @@ int vfm_member_set(struct vfm_member *m, int state)
 	return vfm_device_set_state(m->dev, (enum vfm_state)state, &m->err);
 }
 
+int vfm_member_reset(struct vfm_member *m, int unused)
+{
+	int ret = m->touched ? vfm_device_reset(m->dev, &m->err) : 0;
+
+	(void)unused;
+	if (ret)
+		vfm_fail_prefix(&m->err, "reset");
+	return ret;
+}
+
 int vfm_member_arm(struct vfm_member *m, int orphan)
 {
 	int ret = vfm_device_set_orphan(m->dev, (enum vfm_orphan)orphan, &m->err);

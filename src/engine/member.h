@@ -147,6 +147,9 @@ int vfm_member_walk(struct vfm_member *m, int state) VFM_MUST_CHECK;
 /** vfm_member_set() - to an enum vfm_state. */
 int vfm_member_set(struct vfm_member *m, int state) VFM_MUST_CHECK;
 
+/** vfm_member_reset() - if it is touched. */
+int vfm_member_reset(struct vfm_member *m, int unused) VFM_MUST_CHECK;
+
 /** vfm_member_arm() - an enum vfm_orphan, if we die. One that cannot do that is left alone. */
 int vfm_member_arm(struct vfm_member *m, int orphan) VFM_MUST_CHECK;
 
