@@ -236,13 +236,15 @@ static void give_writes(struct vfm_engine *e);
 static int collect_write(struct vfm_engine *e, struct vfm_member *m)
 {
 	struct vfm_buffer *buffer = vfm_take_ptr(m->buffer);
+	int ret = m->ret;
 
-	if (!m->ret)
+	if (!ret)
 		count_written(e, m, buffer->record.size);
 	vfm_pipe_give(e, buffer);
-	if (!m->ret)
+	/* It may be a hand's again after that. */
+	if (!ret)
 		give_writes(e);
-	return m->ret;
+	return ret;
 }
 
 static void give_writes(struct vfm_engine *e)
