@@ -34,6 +34,13 @@
 /* How long the end of a connection that has failed already may take. */
 #define CLOSING_MS 1000
 
+/*
+ * For one record of a peer that sends a little now and then: so many times the silence that it
+ * is allowed, which is enough for the slowest that --rate makes, and never more than a minute.
+ */
+#define RECORD_SILENCES 20
+#define RECORD_MOST_MS 60000
+
 /* No wait is longer, so that progress is told. */
 #define TURN_MS 200
 
@@ -213,7 +220,12 @@ static int unread(struct vfm_engine *e, int ret)
 int vfm_engine_open_in(struct vfm_engine *e)
 {
 	struct vfm_stream_opts opts = stream_opts(e, wait_in);
-	int ret = vfm_stream_reader_new(&e->in, e->fd, &opts, &e->err);
+	int ret;
+
+	if (e->peer)
+		opts.record_ms = VFM_MIN(e->opts.timeout_ms, RECORD_MOST_MS / RECORD_SILENCES) *
+				 RECORD_SILENCES;
+	ret = vfm_stream_reader_new(&e->in, e->fd, &opts, &e->err);
 
 	return ret ? unread(e, ret) : 0;
 }
