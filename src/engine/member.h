@@ -93,7 +93,9 @@ struct vfm_read {
  * @busy: the engine's: a hand has it
  * @wave: the engine's: of which steps that is one, so that one that is late is known to be
  * @collected: the engine's: what is made of it when it is done; its failure is the engine's
- * @level: the engine's: how far it is on a way that all go together
+ * @level: the engine's: how far it is on a way that all go together; @late: the others wait
+ *	for it no longer
+ * @mute: the engine's: it could not work when it had to, and is not asked again
  * @buffer, @read, @took_ns: data on its way from or to the device
  * @backlog, @last: the engine's: data that came for it while it was busy
  */
@@ -126,6 +128,7 @@ struct vfm_member {
 	uint32_t wave;
 	int (*collected)(struct vfm_engine *e, struct vfm_member *m);
 	unsigned int level;
+	bool late, mute;
 	struct vfm_buffer *buffer;
 	struct vfm_read read;
 	uint64_t took_ns;

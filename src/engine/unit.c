@@ -21,6 +21,12 @@
 /* No wait for hands alone is longer, so that progress is told. */
 #define TURN_MS 200
 
+/*
+ * On a way that all go together nobody waits for longer for a device that is late at a level,
+ * or for longer than the other side may be silent: it may be slow, but all stand still for it.
+ */
+#define PATIENCE_MS 5000u
+
 void vfm_unit_name(const struct vfm_engine *e, const struct vfm_member *m, struct vfm_err *err)
 {
 	if (e->nr_members > 1)
@@ -106,7 +112,7 @@ size_t vfm_unit_watch(const struct vfm_engine *e, struct pollfd *fds)
 {
 	for (size_t i = 0; i < e->nr_members; i++) {
 		const struct vfm_member *m = &e->members[i];
-		int fd = m->busy ? -1 : vfm_device_get_fd(m->dev);
+		int fd = m->busy || m->mute ? -1 : vfm_device_get_fd(m->dev);
 
 		fds[i] = (struct pollfd){ .fd = fd, .events = POLLIN };
 	}
@@ -121,6 +127,8 @@ int vfm_unit_process(struct vfm_engine *e, const struct pollfd *fds)
 		struct vfm_member *m = &e->members[i];
 		int ret = fds[i].revents && !m->busy ? vfm_device_process(m->dev, &m->err) : 0;
 
+		/* It would be readable for ever. */
+		m->mute |= ret != 0;
 		if (!ret || first)
 			continue;
 		first = ret;
@@ -135,6 +143,7 @@ int vfm_unit_process(struct vfm_engine *e, const struct pollfd *fds)
 /* Until something was collected, or the time is over; nothing ends it but that. */
 static void await_hands(struct vfm_engine *e, uint64_t end_ns)
 {
+	struct vfm_err cause = e->cause;
 	uint64_t now = vfm_now_ns();
 	int wait_ms = TURN_MS;
 	size_t count;
@@ -146,6 +155,7 @@ static void await_hands(struct vfm_engine *e, uint64_t end_ns)
 	if (poll(e->fds, count, wait_ms) > 0)
 		(void)!vfm_unit_process(e, e->fds + 1);
 	(void)!vfm_unit_collect(e);
+	e->cause = cause;
 	vfm_engine_tick(e);
 }
 
@@ -267,17 +277,29 @@ static bool give_level(struct vfm_engine *e, vfm_step *step, unsigned int level)
 
 		if (m->level > level)
 			continue;
-		left = true;
+		left |= !m->late;
 		if (!m->busy && vfm_unit_free_hand(e))
 			vfm_unit_give(e, m, step, (int)m->level, collect_level);
 	}
 	return left;
 }
 
+/* Who has not come through it when the time is over is late from then on. */
 static void go_to_level(struct vfm_engine *e, vfm_step *step, unsigned int level, uint64_t end_ns)
 {
-	while (give_level(e, step, level) && (!end_ns || vfm_now_ns() < end_ns))
+	while (give_level(e, step, level) && vfm_now_ns() < end_ns)
 		await_hands(e, end_ns);
+	for (size_t i = 0; i < e->nr_members; i++)
+		e->members[i].late |= e->members[i].level <= level;
+}
+
+static uint64_t patience_ns(const struct vfm_engine *e)
+{
+	unsigned int ms = PATIENCE_MS;
+
+	if (e->opts.timeout_ms)
+		ms = VFM_MIN(ms, e->opts.timeout_ms);
+	return (uint64_t)ms * 1000000;
 }
 
 int vfm_unit_start(struct vfm_engine *e, vfm_step *step, struct vfm_err *err)
@@ -285,15 +307,17 @@ int vfm_unit_start(struct vfm_engine *e, vfm_step *step, struct vfm_err *err)
 	if (!e->hands)
 		return vfm_unit_all(e, step, VFM_LEVEL_LAST, err);
 	e->wave++;
-	for (size_t i = 0; i < e->nr_members; i++)
+	for (size_t i = 0; i < e->nr_members; i++) {
 		e->members[i].level = 0;
-	for (unsigned int level = 0; level < VFM_NR_LEVELS; level++) {
-		uint64_t patience_ns = (uint64_t)e->opts.timeout_ms * 1000000;
-
-		go_to_level(e, step, level, patience_ns ? vfm_now_ns() + patience_ns : 0);
+		e->members[i].late = false;
 	}
-	/* Those that were late come after. */
-	go_to_level(e, step, VFM_LEVEL_LAST, 0);
+	for (unsigned int level = 0; level < VFM_NR_LEVELS; level++)
+		go_to_level(e, step, level, vfm_now_ns() + patience_ns(e));
+	/* Those that are late come after, however long that takes. */
+	for (size_t i = 0; i < e->nr_members; i++)
+		e->members[i].late = false;
+	while (give_level(e, step, VFM_LEVEL_LAST))
+		await_hands(e, 0);
 	return gather(e, err);
 }
 

@@ -77,7 +77,7 @@ bool vfm_unit_try(struct vfm_engine *e, vfm_step *step, int what);
  * vfm_unit_start() - the same for a step with levels, all the levels
  *
  * Nobody goes to a level before all have come through the one before, but those that have
- * failed, and those that take longer for it than the other side may be silent.
+ * failed, and those that take so long for it that nobody waits for them any more.
  */
 int vfm_unit_start(struct vfm_engine *e, vfm_step *step, struct vfm_err *err) VFM_MUST_CHECK;
 

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/unit.h"
+
 #define KIB (UINT64_C(1) << 10)
 #define MIB (UINT64_C(1) << 20)
 
@@ -437,6 +439,101 @@ static void others_are_served(void **state)
 	urig_close(&u);
 }
 
+/* ---- what it takes together ------------------------------------------------------------ */
+
+/* Members of whom so much is left, at so many ns for a byte, and steps of so many ns. */
+static void describe(struct vfm_engine *e, struct vfm_member *m, const uint64_t *left,
+		     const double *ns, const double *arc_ns, size_t n)
+{
+	*e = (struct vfm_engine){ .members = m, .nr_members = n };
+	for (size_t i = 0; i < n; i++) {
+		m[i] = (struct vfm_member){ .rest.device = left[i],
+					    .migration = VFM_MIGRATION_STOP_COPY };
+		m[i].save = m[i].load = (struct vfm_gauge){ .bytes = 1e6, .ns = ns[i] * 1e6 };
+		m[i].arcs = (struct vfm_arcs){ .count = 2, .ns = 2 * arc_ns[i] };
+		e->left.device += left[i];
+	}
+}
+
+static void check_near(double have, double want)
+{
+	if (have < want * 0.999 || have > want * 1.001)
+		fail_msg("%g instead of %g", have, want);
+}
+
+static void the_slowest_counts_or_all_by_their_hands(void **state)
+{
+	uint64_t left[32] = { 0 };
+	struct vfm_member m[32];
+	double ns[32], arc[32];
+	struct vfm_engine e;
+	struct vfm_cost cost;
+
+	(void)state;
+	for (int i = 0; i < 32; i++) {
+		left[i] = 1000;
+		ns[i] = 2;
+		arc[i] = 100;
+	}
+	/* one: as it was measured */
+	describe(&e, m, left, ns, arc, 1);
+	check_near(vfm_unit_save_cost(&e).ns, 2);
+	check_near(vfm_unit_step(&e).ns, 100);
+	/* eight at once: as one, for eight times as much */
+	describe(&e, m, left, ns, arc, 8);
+	check_near(vfm_unit_save_cost(&e).ns, 2.0 / 8);
+	check_near(vfm_unit_step(&e).ns, 100);
+	/* more than there are hands: in four goes */
+	describe(&e, m, left, ns, arc, 32);
+	check_near(vfm_unit_save_cost(&e).ns, 2.0 / 8);
+	check_near(vfm_unit_step(&e).ns, 400);
+	/* one that is slow counts alone, for its steps and for its data */
+	ns[3] = 200;
+	arc[3] = 1000;
+	describe(&e, m, left, ns, arc, 8);
+	check_near(vfm_unit_save_cost(&e).ns, 200.0 / 8);
+	check_near(vfm_unit_step(&e).ns, 1000);
+	/* unless it has nothing left */
+	left[3] = 0;
+	describe(&e, m, left, ns, arc, 8);
+	check_near(vfm_unit_save_cost(&e).ns, 2.0 / 7);
+	/* the other side, of which one number is known: the one with most left cannot be split */
+	cost = (struct vfm_cost){ .ns = 2, .known = true };
+	left[0] = 994000;
+	describe(&e, m, left, ns, arc, 8);
+	vfm_unit_overlap(&e, 8, &cost);
+	check_near(cost.ns, 2 * 0.994);
+	cost.ns = 2;
+	left[0] = 1000;
+	describe(&e, m, left, ns, arc, 8);
+	vfm_unit_overlap(&e, 4, &cost);
+	check_near(cost.ns, 0.5);
+	vfm_unit_overlap(&e, 0, &cost);
+	check_near(cost.ns, 0.5);
+}
+
+/* What is measured of each of them while they run is enough to know that it does not fit. */
+static void a_limit_is_that_of_all(void **state)
+{
+	static const char *const params[] = { "state=256K,bar=8K",
+					      "state=8M,initial=64K,bar=8K,dirty=64M,save-rate=4M",
+					      "state=256K,bar=8K", NULL };
+	struct vfm_migrate_opts opts = rig_opts();
+	struct urig u;
+
+	(void)state;
+	urig_open_each(&u, params, 0);
+	urig_start(&u, 0, 7);
+	opts.max_downtime_ms = 20;
+	opts.max_rounds = 2;
+	assert_int_equal(urig_migrate(&u, &opts), -EDQUOT);
+	assert_non_null(strstr(u.err.msg, "refused after 2 rounds"));
+	assert_true(u.report.prediction.device_bytes >= MIB);
+	for (size_t i = 0; i < u.n; i++)
+		assert_true(urig_owns(u.src[i], i));
+	urig_close(&u);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -451,6 +548,8 @@ int main(void)
 		cmocka_unit_test(nobody_goes_back_before_all_are_quiet),
 		cmocka_unit_test(all_at_the_same_time),
 		cmocka_unit_test(others_are_served),
+		cmocka_unit_test(the_slowest_counts_or_all_by_their_hands),
+		cmocka_unit_test(a_limit_is_that_of_all),
 	};
 
 	return RUN_TESTS(tests);
