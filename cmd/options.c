@@ -145,6 +145,8 @@ static const struct option_row rows[CMD_NR_OPTIONS] = {
 		.help = "list the bugs that fault,bug=NAME+URI gives a device instead" },
 	[CMD_OPT_EXPLAIN] = { "explain", KIND_TEXT, FIELD(explain), "NAME",
 		.help = "explain a rule or a bug instead" },
+	[CMD_OPT_ALLOW_NO_P2P] = { "allow-no-p2p", KIND_FLAG, FIELD(allow_no_p2p),
+		.help = "several devices, some without P2P: their writes into others may be lost" },
 	[CMD_OPT_KEEP] = { "keep", KIND_FLAG, FIELD(keep),
 		.help = "keep the folder with the sockets and logs" },
 };
@@ -300,13 +302,16 @@ static int bad_option(const struct cmd_verb *verb, int opt, const char *text, st
 static int check_operands(struct cmd_args *args, int count, char **operands, struct vfm_err *err)
 {
 	const struct cmd_verb *verb = args->verb;
-	unsigned int wanted = args->given & verb->alone ? 0 : verb->nr_operands;
+	bool none = args->given & verb->alone;
+	unsigned int least = none ? 0 : verb->nr_operands;
+	unsigned int most = none ? 0 : VFM_MAX(verb->nr_operands, verb->most_operands);
 
 	args->operands = operands;
-	if ((unsigned int)count > wanted)
-		return vfm_fail(err, CMD_MISUSE, "%s is too much%s%s", operands[wanted],
-				wanted ? " after " : "", wanted ? verb->operands : "");
-	if ((unsigned int)count < wanted)
+	args->nr_operands = (size_t)count;
+	if ((unsigned int)count > most)
+		return vfm_fail(err, CMD_MISUSE, "%s is too much%s%s", operands[most],
+				least ? " after " : "", least ? verb->operands : "");
+	if ((unsigned int)count < least || (verb->in_pairs && count % 2))
 		return vfm_fail(err, CMD_MISUSE, "%s wanted, %d of them given", verb->operands,
 				count);
 	for (int i = 0; i < count; i++)
