@@ -256,17 +256,22 @@ static bool lists(const struct cmd_args *args, int *ret, struct vfm_err *err)
 
 int cmd_check(const struct cmd_args *args, struct vfm_err *err)
 {
-	const struct vfm_exercise *exercise = NULL;
+	const struct vfm_exercise *exercise = NULL, *loaded = NULL;
 	struct check c = { .args = args };
 	int ret;
 
 	if (lists(args, &ret, err))
 		return ret;
+	/* one of ours by its model, or somebody's by its file; a name that is wrong is misuse */
 	if (args->exercise)
-		ret = vfm_exercise_load(&exercise, args->exercise, err);
-	if (ret)
-		return ret == -EINVAL ? CMD_MISUSE : ret;
+		exercise = vfm_sim_exercise(args->exercise);
+	if (args->exercise && !exercise && vfm_exercise_load(&loaded, args->exercise, err))
+		return CMD_MISUSE;
+	if (loaded)
+		exercise = loaded;
 	c.progress = !args->quiet && isatty(STDERR_FILENO);
-	return args->output ? check_to_file(&c, exercise, err)
-			    : run_reported(&c, stdout, exercise, err);
+	ret = args->output ? check_to_file(&c, exercise, err)
+			   : run_reported(&c, stdout, exercise, err);
+	vfm_exercise_unload(loaded);
+	return ret;
 }

@@ -490,18 +490,16 @@ VFM_API int vfm_device_from_driver(struct vfm_device **out, const struct vfm_dri
 VFM_API int vfm_device_load_driver(struct vfm_device **out, const char *path, const char *params,
 				   struct vfm_err *err)
 {
-	const struct vfm_driver_entry *entry;
-	const void *found;
+	const struct vfm_driver *driver;
+	const void *entry;
 	void *object;
-	int ret = vfm_object_open(&object, &found, path, "vfm_driver_entry", VFM_DRIVER_API, err);
+	int ret = vfm_object_open(&object, &entry, path, "vfm_driver_entry", VFM_DRIVER_API, err);
 
 	if (ret)
 		return ret;
-	entry = found;
-	if (entry->driver)
-		ret = vfm_host_open(out, entry->driver, object, path, params, err);
-	else
-		ret = vfm_fail(err, -EINVAL, "%s: its vfm_driver_entry is empty", path);
+	driver = ((const struct vfm_driver_entry *)entry)->driver;
+	ret = driver ? vfm_host_open(out, driver, object, path, params, err)
+		     : vfm_fail(err, -EINVAL, "%s: exports no driver", path);
 	if (ret)
 		dlclose(object);
 	return ret;

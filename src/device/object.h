@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright (c) vfmig authors
 
-/* Shared objects of others: what they export says for which version of us it was made. */
+/*
+ * Shared objects that others wrote for us: drivers of devices, and exercises. One is trusted
+ * as far as code in our process must be; that it is what it says is checked by the version of
+ * the interface that it was made for.
+ */
 
 #ifndef VFM_DEVICE_OBJECT_H
 #define VFM_DEVICE_OBJECT_H
@@ -11,11 +15,13 @@
 #include <vfmig/error.h>
 
 /**
- * vfm_object_open() - load an object and find its entry
+ * vfm_object_open() - load one and find what it exports
  * @object: for dlclose()
- * @entry: what it exports as @symbol; begins with a uint32_t, which must be @api
+ * @entry: what it exports, valid until then
+ * @symbol: name of a struct whose first member is the version of its interface, a uint32_t
+ * @api: the version that we know
  *
- * -ENOENT: it cannot be loaded; -EINVAL: no such entry, or another version.
+ * -ENOENT: it cannot be loaded; -EINVAL: it exports no such thing, or one of another version.
  */
 int vfm_object_open(void **object, const void **entry, const char *path, const char *symbol,
 		    uint32_t api, struct vfm_err *err) VFM_MUST_CHECK;

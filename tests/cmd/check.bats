@@ -180,8 +180,3 @@ check() {
 	[[ -c /dev/full ]] || skip "no /dev/full"
 	fails 1 "No space left" "$VFMIG" check --format=tap --output=/dev/full --rule="$RULE" "$DEV"
 }
-
-@test "an exercise that is none is refused" {
-	fails 1 "cannot open shared object file" "$VFMIG" check --exercise="$T/none.so" "$DEV"
-	fails 2 "exports no vfm_exercise_entry" "$VFMIG" check --exercise="$MYDEV" "$DEV"
-}
