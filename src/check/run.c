@@ -68,22 +68,6 @@ static void note_op(void *user, const struct vfm_trace_op *op)
 	s->late |= op->ret == -ETIMEDOUT;
 }
 
-static int open_device(struct vfm_trial *t, struct shared *s)
-{
-	const struct vfm_trace_sink sink = { .fn = note_op, .user = s };
-	enum vfm_check_form form = t->rule->needs & VFM_NEED_V1 ? VFM_CHECK_V1 : VFM_CHECK_V2;
-	struct vfm_device *dev;
-	int ret = t->opts->open(t->opts->user, form, &dev, &s->err);
-
-	if (ret)
-		return ret;
-	ret = vfm_trace_open(&t->dev, dev, &sink, &s->err);
-	if (ret)
-		vfm_device_close(dev);
-	s->opened = !ret;
-	return ret;
-}
-
 /* A state that a trial before this one, or another user, has left. */
 static int bring_to_running(struct vfm_trial *t)
 {
@@ -119,7 +103,7 @@ static void put_back(struct vfm_trial *t)
 
 	if (t->exercise)
 		t->opts->exercise->end(t->exercise);
-	if (!t->migration ||
+	if (!t->dev || !t->migration ||
 	    (!vfm_device_get_state(t->dev, &state, NULL) && state == VFM_STATE_RUNNING))
 		return;
 	if (vfm_device_set_state(t->dev, VFM_STATE_RUNNING, NULL) && vfm_device_reset(t->dev, NULL))
@@ -129,13 +113,16 @@ static void put_back(struct vfm_trial *t)
 static void try_rule(const struct vfm_check_opts *opts, const struct vfm_rule *rule,
 		     struct shared *s)
 {
+	const struct vfm_trace_sink sink = { .fn = note_op, .user = s };
 	struct vfm_trial t = { .opts = opts,
 			       .rule = rule,
 			       .seed = vfm_checksum(rule->is.name, strlen(rule->is.name),
 						    opts->seed),
+			       .sink = &sink,
 			       .result = &s->result };
 
-	if (open_device(&t, s))
+	s->opened = !vfm_trial_open(&t, &s->err);
+	if (!s->opened)
 		return;
 	if (!vfm_needs_look(&t) && !bring_to_running(&t) && !begin_exercise(&t)) {
 		rule->run(&t);

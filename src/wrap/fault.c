@@ -119,6 +119,8 @@ static void twist(struct vfm_device_ops *ops, const struct vfm_device_ops *bug)
 	TWIST(get_data_size);
 	TWIST(reset);
 	TWIST(get_compat);
+	TWIST(set_orphan);
+	TWIST(get_protocol);
 	TWIST(start_log);
 	TWIST(report_log);
 	TWIST(stop_log);

@@ -98,6 +98,15 @@ static inline struct vfm_fault *vfm_fault_of(struct vfm_device *dev)
 	return (struct vfm_fault *)dev;
 }
 
+/** vfm_fault_state() - where the device behind is; ERROR also if it cannot tell. */
+static inline enum vfm_state vfm_fault_state(struct vfm_device *dev)
+{
+	enum vfm_state now;
+	struct vfm_err err;
+
+	return VFM_PASS(vfm_pass_inner(dev), get_state, &err, &now) ? VFM_STATE_ERROR : now;
+}
+
 /** vfm_fault_open() - @params: "bug=NAME". */
 int vfm_fault_open(struct vfm_device **out, struct vfm_device *inner, const char *params,
 		   struct vfm_err *err) VFM_MUST_CHECK;
