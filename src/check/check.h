@@ -60,8 +60,18 @@ struct vfm_rule {
 const struct vfm_rule *vfm_rule_at(size_t n);
 
 /* The tables, each in its rules_*.c. */
+extern const struct vfm_rule vfm_rules_discovery[];
+extern const size_t vfm_nr_rules_discovery;
+extern const struct vfm_rule vfm_rules_describe[];
+extern const size_t vfm_nr_rules_describe;
 extern const struct vfm_rule vfm_rules_arc[];
 extern const size_t vfm_nr_rules_arc;
+extern const struct vfm_rule vfm_rules_session[];
+extern const size_t vfm_nr_rules_session;
+extern const struct vfm_rule vfm_rules_reset[];
+extern const size_t vfm_nr_rules_reset;
+extern const struct vfm_rule vfm_rules_race[];
+extern const size_t vfm_nr_rules_race;
 
 /* ---- trial.c ---------------------------------------------------------------- */
 
