@@ -20,15 +20,21 @@
 
 static int legal_features(struct vfm_trial *t)
 {
-	if (!t->migration)
+	uint64_t migration;
+	struct vfm_err err;
+	int ret = vfm_device_get_migration(t->dev, &migration, &err);
+
+	if (ret == -ENOTTY)
 		return vfm_trial_skip(t, "the device cannot migrate");
-	if (vfm_migration_legal(t->migration))
+	if (ret)
+		return vfm_trial_fail(t, "the features cannot be read: %s", err.msg);
+	if (vfm_migration_legal(migration))
 		return 0;
 	return vfm_trial_fail(t,
 			      "the features are 0x%" PRIx64
 			      "; they must be STOP_COPY (1), with or without P2P (2) and "
 			      "PRE_COPY (4): 1, 3, 5 or 7",
-			      t->migration);
+			      migration);
 }
 
 static int same_features(struct vfm_trial *t, enum vfm_state state, void *user)
@@ -134,10 +140,11 @@ static int without_migration(struct vfm_trial *t)
 		{ "asking what pre-copy has left", ask_precopy_info },
 		{ "asking for the data size", ask_data_size },
 	};
+	uint64_t migration;
 	int ret = 0;
 
-	if (t->migration)
-		return vfm_trial_skip(t, "the device can migrate");
+	if (vfm_device_get_migration(t->dev, &migration, NULL) != -ENOTTY)
+		return vfm_trial_skip(t, "the device does not say that it cannot migrate");
 	for (size_t i = 0; !ret && i < VFM_ARRAY_SIZE(calls); i++) {
 		char what[96];
 
@@ -226,7 +233,18 @@ static int found_running(struct vfm_trial *t)
 
 /* ---- the table -------------------------------------------------------------------- */
 
+/* The reset first: with one that does not work, a device may not come back from the others. */
 const struct vfm_rule vfm_rules_discovery[] = {
+	{
+		.is = { .name = "v2.discovery.reset-flag",
+			.title = "the device can be reset if it says so, and only then",
+			.source = "uAPI, struct vfio_device_info: VFIO_DEVICE_FLAGS_RESET",
+			.text = "A reset is the only way out of ERROR and out of a load that went "
+				"wrong. Whoever relies on it has to know before.\n\n"
+				"It is reset in RUNNING, whatever it says.\n",
+			.severity = VFM_SEVERITY_MUST },
+		.run = reset_flag,
+	},
 	{
 		.is = { .name = "v2.discovery.legal-features",
 			.title = "the features of the migration are one of 1, 3, 5 and 7",
@@ -308,16 +326,6 @@ const struct vfm_rule vfm_rules_discovery[] = {
 			.severity = VFM_SEVERITY_MUST },
 		.needs = VFM_NEED_STOP_COPY | VFM_NEED_SIZE,
 		.run = data_size_everywhere,
-	},
-	{
-		.is = { .name = "v2.discovery.reset-flag",
-			.title = "the device can be reset if it says so, and only then",
-			.source = "uAPI, struct vfio_device_info: VFIO_DEVICE_FLAGS_RESET",
-			.text = "A reset is the only way out of ERROR and out of a load that went "
-				"wrong. Whoever relies on it has to know before.\n\n"
-				"It is reset in RUNNING, whatever it says.\n",
-			.severity = VFM_SEVERITY_MUST },
-		.run = reset_flag,
 	},
 	{
 		.is = { .name = "v2.discovery.protocol-told",

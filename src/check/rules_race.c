@@ -86,7 +86,11 @@ static int leave_and_return(struct vfm_trial *t, enum vfm_state left, void *user
 
 static int close_and_reopen(struct vfm_trial *t)
 {
-	return vfm_trial_each_state(t, leave_and_return, NULL);
+	int ret = vfm_trial_go(t, VFM_STATE_STOP_COPY);
+
+	if (!ret)
+		ret = vfm_trial_go(t, VFM_STATE_RUNNING);
+	return ret ? ret : vfm_trial_each_state(t, leave_and_return, NULL);
 }
 
 /* ---- what a user leaves behind --------------------------------------------------------- */
