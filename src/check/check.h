@@ -7,6 +7,7 @@
  *   rules.c          the order of the rules
  *   rules_*.c        rules, by what they are about
  *   trial.c          one rule on one device: what rules call
+ *   session.c        ways through a data session
  *   run.c            a process for each trial, a watchdog, and what comes of it
  *
  * A rule is a function that drives a device. What it wants to know may fail in ways that
@@ -68,6 +69,8 @@ extern const struct vfm_rule vfm_rules_arc[];
 extern const size_t vfm_nr_rules_arc;
 extern const struct vfm_rule vfm_rules_session[];
 extern const size_t vfm_nr_rules_session;
+extern const struct vfm_rule vfm_rules_position[];
+extern const size_t vfm_nr_rules_position;
 extern const struct vfm_rule vfm_rules_reset[];
 extern const size_t vfm_nr_rules_reset;
 extern const struct vfm_rule vfm_rules_race[];

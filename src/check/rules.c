@@ -15,6 +15,7 @@ static const struct {
 	{ vfm_rules_describe, &vfm_nr_rules_describe },
 	{ vfm_rules_arc, &vfm_nr_rules_arc },
 	{ vfm_rules_session, &vfm_nr_rules_session },
+	{ vfm_rules_position, &vfm_nr_rules_position },
 	{ vfm_rules_reset, &vfm_nr_rules_reset },
 	{ vfm_rules_race, &vfm_nr_rules_race },
 };

@@ -9,14 +9,18 @@
  * apart, with one that the device itself has saved.
  */
 
-#include "check/check.h"
+#include "check/session.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/util.h"
 #include "protocol/v2.h"
+
+/* How often a state is looked at that must stay; a millisecond goes by each fourth time. */
+#define LOOKS 16
 
 static bool has_path(const struct vfm_trial *t, enum vfm_state from, enum vfm_state to)
 {
@@ -87,24 +91,13 @@ static int all_paths(struct vfm_trial *t)
 	return ret;
 }
 
-/* Whether the image is taken at all is not what this is about. */
-static int resume_and_stop(struct vfm_trial *t, const struct vfm_image *image)
-{
-	struct vfm_err err;
-	int ret = vfm_trial_write(t, image);
-
-	if (!ret && vfm_device_set_state(t->dev, VFM_STATE_STOP, &err))
-		ret = vfm_trial_blocked(t, &err);
-	return ret;
-}
-
 static int from_resuming(struct vfm_trial *t)
 {
 	struct vfm_image image = { 0 };
 	int ret = vfm_trial_save(t, &image);
 
 	if (!ret)
-		ret = resume_and_stop(t, &image);
+		ret = vfm_session_load(t, &image);
 	for (unsigned int to = VFM_STATE_RUNNING; !ret && to < VFM_NR_STATES; to++) {
 		if (to == VFM_STATE_RESUMING ||
 		    !has_path(t, VFM_STATE_RESUMING, (enum vfm_state)to))
@@ -126,6 +119,28 @@ static int stays(struct vfm_trial *t, enum vfm_state state, void *user)
 static int same_state(struct vfm_trial *t)
 {
 	return vfm_trial_each_state(t, stays, NULL);
+}
+
+/* Served meanwhile, as a device that does something would be. */
+static int stays_by_itself(struct vfm_trial *t, enum vfm_state state, void *user)
+{
+	int ret = 0;
+
+	(void)user;
+	for (int i = 0; !ret && i < LOOKS; i++) {
+		struct pollfd p = { .fd = vfm_device_get_fd(t->dev), .events = POLLIN };
+		struct vfm_err err;
+
+		if (poll(&p, 1, i % 4 == 0) > 0 && vfm_device_process(t->dev, &err))
+			return vfm_trial_blocked(t, &err);
+		ret = vfm_trial_in_state(t, state, "a while in which nothing was asked");
+	}
+	return ret;
+}
+
+static int state_stays(struct vfm_trial *t)
+{
+	return vfm_trial_each_state(t, stays_by_itself, NULL);
 }
 
 /* ---- ways that there are not ------------------------------------------------------- */
@@ -331,6 +346,19 @@ const struct vfm_rule vfm_rules_arc[] = {
 			.severity = VFM_SEVERITY_MUST },
 		.needs = VFM_NEED_STOP_COPY,
 		.run = same_state,
+	},
+	{
+		.is = { .name = "v2.arc.state-stays",
+			.title = "a state is left only when that is asked for",
+			.source = "uAPI, enum vfio_device_mig_state: states change by SET and by a "
+				  "reset, and to ERROR by a SET that fails",
+			.text = "A device that has sent all that it has, and so thinks that it is "
+				"done, surprises whoever counts on its state.\n\n"
+				"In each state, it is asked for the state 16 times, and has some "
+				"milliseconds to change its mind.\n",
+			.severity = VFM_SEVERITY_MUST },
+		.needs = VFM_NEED_STOP_COPY,
+		.run = state_stays,
 	},
 	{
 		.is = { .name = "v2.arc.stop-copy-to-pre-copy-refused",

@@ -8,6 +8,7 @@
 
 #include "check/check.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,6 +193,66 @@ static int areas_map(struct vfm_trial *t)
 		ret = get_region(t, i, &r);
 		if (!ret)
 			ret = map_areas(t, &r);
+	}
+	return ret;
+}
+
+/* ---- interrupts, and descriptors for registers ---------------------------------------- */
+
+#define IRQ_FLAGS (VFM_IRQ_EVENTFD | VFM_IRQ_MASKABLE | VFM_IRQ_AUTOMASKED | VFM_IRQ_NORESIZE)
+
+static int irqs_consistent(struct vfm_trial *t)
+{
+	for (uint32_t i = 0; i < nr_irqs(t); i++) {
+		struct vfm_irq irq;
+		struct vfm_err err;
+
+		if (vfm_device_get_irq(t->dev, i, &irq, &err))
+			return vfm_trial_blocked(t, &err);
+		if (irq.index != i)
+			return vfm_trial_fail(t,
+					      "asked for interrupt %" PRIu32
+					      ", it describes interrupt %" PRIu32,
+					      i, irq.index);
+		if (irq.flags & ~IRQ_FLAGS || (irq.count && !(irq.flags & VFM_IRQ_EVENTFD)))
+			return vfm_trial_fail(t,
+					      "interrupt %" PRIu32 " has %" PRIu32
+					      " vectors and flags 0x%" PRIx32
+					      "; there are 0xf, and 0x1, an eventfd, is the way to "
+					      "hear of it",
+					      i, irq.count, irq.flags);
+	}
+	return 0;
+}
+
+static int check_io_fds(struct vfm_trial *t, uint32_t index, uint64_t size)
+{
+	struct vfm_io_fd list[LOOK_MAX];
+	int n = vfm_device_get_io_fds(t->dev, index, list, LOOK_MAX, NULL);
+
+	for (int i = 0; i < VFM_MIN(n, (int)LOOK_MAX); i++)
+		if (!vfm_range_inside(list[i].offset, list[i].size, size) ||
+		    fcntl(list[i].fd, F_GETFD) < 0)
+			return vfm_trial_fail(t,
+					      "region %" PRIu32 " of 0x%" PRIx64
+					      " bytes has a descriptor %d for 0x%" PRIx64
+					      " bytes at 0x%" PRIx64
+					      ", which is not open, or not inside",
+					      index, size, list[i].fd, list[i].size,
+					      list[i].offset);
+	return 0;
+}
+
+static int io_fds_inside(struct vfm_trial *t)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; !ret && i < nr_regions(t); i++) {
+		struct vfm_region r;
+
+		ret = get_region(t, i, &r);
+		if (!ret)
+			ret = check_io_fds(t, i, r.size);
 	}
 	return ret;
 }
@@ -409,6 +470,29 @@ const struct vfm_rule vfm_rules_describe[] = {
 				"Each area is mapped, and taken away again untouched.\n",
 			.severity = VFM_SEVERITY_MUST },
 		.run = areas_map,
+	},
+	{
+		.is = { .name = "v2.describe.irqs-consistent",
+			.title = "what is said of an interrupt fits together",
+			.source = "uAPI, struct vfio_irq_info, VFIO_IRQ_INFO_*",
+			.text = "Interrupts are heard of by eventfds, and by nothing else.\n\n"
+				"Each is described; index, flags and number of vectors are "
+				"compared "
+				"with each other.\n",
+			.severity = VFM_SEVERITY_MUST },
+		.run = irqs_consistent,
+	},
+	{
+		.is = { .name = "v2.describe.io-fds-inside",
+			.title = "descriptors that stand for registers are open, and in their "
+				 "region",
+			.source = "vfio-user, DEVICE_GET_REGION_IO_FDS; <vfmig/device.h>, struct "
+				  "vfm_io_fd",
+			.text = "A monitor hands them to the kernel, which writes to them instead "
+				"of telling the device.\n\n"
+				"Those of each region are looked at.\n",
+			.severity = VFM_SEVERITY_SHOULD },
+		.run = io_fds_inside,
 	},
 	{
 		.is = { .name = "v2.describe.index-beyond-refused",

@@ -197,6 +197,46 @@ static int last_will(struct vfm_trial *t)
 	return ret;
 }
 
+/* What a second user sees while the first is in STOP_COPY; it may see nothing. */
+static int look_at_second(struct vfm_trial *t, struct vfm_device *second)
+{
+	enum vfm_state state;
+
+	if (vfm_device_get_state(second, &state, NULL) || state != VFM_STATE_STOP_COPY)
+		return 0;
+	return vfm_trial_fail(t,
+			      "it has a user, and is in STOP_COPY; it could be opened once more, "
+			      "and is in STOP_COPY there, too: it must refuse, or be another "
+			      "device");
+}
+
+/* Opened without the trace: it is not the device that the rule is tried on. */
+static int second_user(struct vfm_trial *t)
+{
+	struct vfm_device *second;
+	struct vfm_err err;
+	uint8_t bytes[64];
+	ssize_t n;
+	int ret = vfm_trial_go(t, VFM_STATE_STOP_COPY);
+
+	if (ret)
+		return ret;
+	if (!t->opts->open(t->opts->user, VFM_CHECK_V2, &second, NULL)) {
+		ret = look_at_second(t, second);
+		vfm_device_close(second);
+	}
+	if (ret)
+		return ret;
+	n = vfm_device_read_data(t->dev, bytes, sizeof(bytes), &err);
+	if (n < 0)
+		return vfm_trial_fail(
+			t,
+			"in STOP_COPY, somebody else tried to open the device and went "
+			"away; then the data session could not be read: %s",
+			n == -ENOMSG ? "nothing now" : err.msg);
+	return vfm_trial_in_state(t, VFM_STATE_STOP_COPY, "a second user");
+}
+
 /* ---- reset by another thread ------------------------------------------------------------- */
 
 /* Rounds of saving while another thread resets. */
@@ -243,6 +283,8 @@ static int reset_during_read(struct vfm_trial *t)
 	pthread_t thread;
 	int ret = vfm_trial_reset(t);
 
+	if (!ret)
+		ret = vfm_trial_reset(t);
 	if (ret)
 		return ret;
 	if (!r.dev->ops->resets_any_time)
@@ -311,6 +353,21 @@ const struct vfm_rule vfm_rules_race[] = {
 			.severity = VFM_SEVERITY_MUST },
 		.needs = VFM_NEED_LOG,
 		.run = forgets_log,
+	},
+	{
+		.is = { .name = "v2.race.second-user",
+			.title = "a device that has a user has no second one",
+			.source = "uAPI, VFIO_GROUP_GET_DEVICE_FD and the character device: one "
+				  "user; "
+				  "vfio-user: one client; <vfmig/device.h>, vfm_open(): -EBUSY",
+			.text = "Two that send a device from state to state leave nobody knowing "
+				"where it is.\n\n"
+				"In STOP_COPY, the device is opened once more. That is refused, or "
+				"what is opened is another device; and the first user's "
+				" session must not have noticed.\n",
+			.severity = VFM_SEVERITY_MUST },
+		.needs = VFM_NEED_STOP_COPY,
+		.run = second_user,
 	},
 	{
 		.is = { .name = "v2.race.last-will",

@@ -6,7 +6,7 @@
  * another call is under way is in rules_race.c.
  */
 
-#include "check/check.h"
+#include "check/session.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -176,13 +176,10 @@ static int load_after_refusal(struct vfm_trial *t, const struct vfm_image *image
 static int after_refusal(struct vfm_trial *t)
 {
 	struct vfm_image image = { 0 };
-	struct vfm_err err;
 	int ret = vfm_trial_save(t, &image);
 
 	if (!ret)
-		ret = vfm_trial_write(t, &image);
-	if (!ret && vfm_device_set_state(t->dev, VFM_STATE_STOP, &err))
-		ret = vfm_trial_blocked(t, &err);
+		ret = vfm_session_load(t, &image);
 	if (!ret)
 		ret = load_after_refusal(t, &image);
 	free(image.data);

@@ -121,6 +121,21 @@ static int reset_forgets_flag(struct vfm_device *dev, struct vfm_err *err)
 	return vfm_pass_reset(dev, err);
 }
 
+#define MANY_LOOKS 10
+
+/* Back to RUNNING, when it was seen to be in RUNNING_P2P for long enough. */
+static int leaves_p2p(struct vfm_device *dev, enum vfm_state *state, struct vfm_err *err)
+{
+	struct vfm_fault *f = vfm_fault_of(dev);
+	int ret = vfm_pass_get_state(dev, state, err);
+
+	f->count[0] = !ret && *state == VFM_STATE_RUNNING_P2P ? f->count[0] + 1 : 0;
+	if (f->count[0] <= MANY_LOOKS)
+		return ret;
+	*state = VFM_STATE_RUNNING;
+	return vfm_pass_set_state(dev, VFM_STATE_RUNNING, err);
+}
+
 /* An image that is refused leads to ERROR, and RUNNING out of it. */
 static int error_left(struct vfm_device *dev, enum vfm_state state, struct vfm_err *err)
 {
@@ -176,6 +191,14 @@ const struct vfm_bug vfm_bugs_arc[] = {
 		.rules = { "v2.arc.same-state" },
 		.needs = VFM_MIGRATION_PRE_COPY,
 		.ops = { .set_state = same_state_refused },
+	},
+	{
+		.is = { .name = "leaves-p2p",
+			.title = "the device goes from RUNNING_P2P to RUNNING by itself",
+			.where = "" },
+		.rules = { "v2.arc.state-stays" },
+		.needs = VFM_MIGRATION_P2P,
+		.ops = { .get_state = leaves_p2p },
 	},
 	{
 		.is = { .name = "stop-copy-loop",

@@ -59,6 +59,26 @@ static int stale_descriptor(struct vfm_device *dev, uint32_t index, struct vfm_r
 	return ret;
 }
 
+static int irq_without_eventfd(struct vfm_device *dev, uint32_t index, struct vfm_irq *irq,
+			       struct vfm_err *err)
+{
+	int ret = vfm_pass_get_irq(dev, index, irq, err);
+
+	if (!ret && index == VFM_PCI_INTX)
+		irq->flags &= ~VFM_IRQ_EVENTFD;
+	return ret;
+}
+
+static int io_fd_outside(struct vfm_device *dev, uint32_t index, struct vfm_io_fd *list, size_t max,
+			 struct vfm_err *err)
+{
+	int ret = vfm_pass_get_io_fds(dev, index, list, max, err);
+
+	if (ret > 0 && max)
+		list[0].offset = UINT64_MAX;
+	return ret;
+}
+
 static int one_more_region(struct vfm_device *dev, uint32_t index, struct vfm_region *region,
 			   struct vfm_err *err)
 {
@@ -122,6 +142,21 @@ const struct vfm_bug vfm_bugs_describe[] = {
 			.where = "" },
 		.rules = { "v2.describe.areas-can-be-mapped" },
 		.ops = { .get_region = stale_descriptor },
+	},
+	{
+		.is = { .name = "irq-without-eventfd",
+			.title = "INTx is said to have no eventfd",
+			.where = "" },
+		.rules = { "v2.describe.irqs-consistent" },
+		.ops = { .get_irq = irq_without_eventfd },
+	},
+	{
+		.is = { .name = "io-fd-outside",
+			.title = "the descriptor for a register stands for a place beyond the "
+				 "region",
+			.where = "" },
+		.rules = { "v2.describe.io-fds-inside" },
+		.ops = { .get_io_fds = io_fd_outside },
 	},
 	{
 		.is = { .name = "region-index-off-by-one",

@@ -54,6 +54,30 @@ static int not_reset_in_stop(struct vfm_device *dev, struct vfm_err *err)
 	return vfm_pass_reset(dev, err);
 }
 
+/* All users have the same device: what one has asked for the others see. */
+static int shares_state(struct vfm_device *dev, enum vfm_state state, struct vfm_err *err)
+{
+	int ret = vfm_pass_set_state(dev, state, err);
+
+	outlived.state = vfm_fault_state(dev);
+	return ret;
+}
+
+static int shared_state(struct vfm_device *dev, enum vfm_state *state, struct vfm_err *err)
+{
+	int ret = vfm_pass_get_state(dev, state, err);
+
+	if (!ret && outlived.state == VFM_STATE_STOP_COPY)
+		*state = outlived.state;
+	return ret;
+}
+
+static int shared_reset(struct vfm_device *dev, struct vfm_err *err)
+{
+	outlived.state = VFM_STATE_RUNNING;
+	return vfm_pass_reset(dev, err);
+}
+
 /* ---- what was left ------------------------------------------------------------------------- */
 
 static int maps_once(struct vfm_device *dev, const struct vfm_dma_map *map, struct vfm_err *err)
@@ -145,6 +169,15 @@ const struct vfm_bug vfm_bugs_race[] = {
 		.ops = { .set_state = leaves_state,
 			 .get_state = finds_state,
 			 .reset = not_reset_in_stop },
+	},
+	{
+		.is = { .name = "second-user-let-in",
+			.title = "a device that has a user lets another one in",
+			.where = "" },
+		.rules = { "v2.race.second-user" },
+		.ops = { .set_state = shares_state,
+			 .get_state = shared_state,
+			 .reset = shared_reset },
 	},
 	{
 		.is = { .name = "mappings-outlive-user",

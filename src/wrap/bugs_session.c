@@ -136,6 +136,26 @@ static int opens_again(struct vfm_device *dev, enum vfm_state state, struct vfm_
 	return again ? by_running(dev, state, err) : vfm_pass_set_state(dev, state, err);
 }
 
+static int load_opens_again(struct vfm_device *dev, enum vfm_state state, struct vfm_err *err)
+{
+	bool again = state == VFM_STATE_RESUMING && vfm_fault_state(dev) == state;
+	int ret = again ? vfm_pass_reset(dev, err) : 0;
+
+	return ret ? ret : vfm_pass_set_state(dev, state, err);
+}
+
+/* Walks, and comes back when it has found no way. */
+static int refusal_opens(struct vfm_device *dev, enum vfm_state state, struct vfm_err *err)
+{
+	int ret = vfm_pass_set_state(dev, state, err);
+	struct vfm_err dropped;
+
+	if (!ret || vfm_fault_state(dev) != VFM_STATE_STOP_COPY ||
+	    !by_running(dev, VFM_STATE_STOP_COPY, &dropped))
+		return ret;
+	return dropped.code;
+}
+
 static int stop_copy_opens(struct vfm_device *dev, enum vfm_state state, struct vfm_err *err)
 {
 	bool precopy = vfm_state_is_precopy(vfm_fault_state(dev));
@@ -298,6 +318,20 @@ const struct vfm_bug vfm_bugs_session[] = {
 			.where = "" },
 		.rules = { "v2.session.kept-by-same-state" },
 		.ops = { .set_state = opens_again },
+	},
+	{
+		.is = { .name = "same-state-opens-load",
+			.title = "RESUMING in RESUMING begins another session",
+			.where = "" },
+		.rules = { "v2.session.load-kept-by-same-state" },
+		.ops = { .set_state = load_opens_again },
+	},
+	{
+		.is = { .name = "refusal-opens-session",
+			.title = "in STOP_COPY, a state that is refused begins another session",
+			.where = "" },
+		.rules = { "v2.session.kept-by-refusal" },
+		.ops = { .set_state = refusal_opens },
 	},
 	{
 		.is = { .name = "stop-copy-opens-session",

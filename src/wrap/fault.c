@@ -121,6 +121,7 @@ static void twist(struct vfm_device_ops *ops, const struct vfm_device_ops *bug)
 	TWIST(get_region);
 	TWIST(read_region);
 	TWIST(write_region);
+	TWIST(get_io_fds);
 	TWIST(get_irq);
 	TWIST(set_irqs);
 	TWIST(map_dma);
