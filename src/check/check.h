@@ -10,6 +10,7 @@
  *   run.c            all of them, and what is made of it
  *   watch.c          a process for each, and the watchdog
  *   child.c          what is done in it
+ *   session.c        ways through a data session
  *
  * A rule is a function that drives a device. What it wants to know may fail in ways that
  * are not its business: if the way there cannot be gone (vfm_trial_go() and others), it
@@ -42,6 +43,7 @@
 #define VFM_NEED_NO_P2P (1u << 18) /* of the features that it must lack */
 #define VFM_NEED_NO_PRE_COPY (1u << 19)
 
+struct vfm_hooks;
 struct vfm_trial;
 
 /**
@@ -61,20 +63,33 @@ struct vfm_rule {
 const struct vfm_rule *vfm_rule_at(size_t n);
 
 /* The tables, each in its rules_*.c. */
+extern const struct vfm_rule vfm_rules_discovery[];
+extern const size_t vfm_nr_rules_discovery;
+extern const struct vfm_rule vfm_rules_describe[];
+extern const size_t vfm_nr_rules_describe;
 extern const struct vfm_rule vfm_rules_arc[];
 extern const size_t vfm_nr_rules_arc;
+extern const struct vfm_rule vfm_rules_session[];
+extern const size_t vfm_nr_rules_session;
+extern const struct vfm_rule vfm_rules_position[];
+extern const size_t vfm_nr_rules_position;
+extern const struct vfm_rule vfm_rules_reset[];
+extern const size_t vfm_nr_rules_reset;
+extern const struct vfm_rule vfm_rules_race[];
+extern const size_t vfm_nr_rules_race;
 
 /* ---- trial.c ---------------------------------------------------------------- */
 
 /**
  * struct vfm_trial - one rule on one device, in a process of its own
- * @dev: its operations are noted
+ * @dev: its operations are noted; NULL if it could not be opened again
  * @opts: of the run
  * @rule: which
  * @info, @migration: of the device; @migration 0: it cannot migrate
  * @region: of the migration region, for rules that need it
  * @exercise: what the device's exercise has made for itself
  * @seed: of this trial, for vfm_trial_random()
+ * @hooks: who is told of operations
  * @result: shared with the process that waits
  * @gone: the device has gone away meanwhile
  */
@@ -87,6 +102,7 @@ struct vfm_trial {
 	uint32_t region;
 	void *exercise;
 	uint64_t seed;
+	const struct vfm_hooks *hooks;
 	struct vfm_check_result *result;
 	bool gone;
 };
@@ -110,9 +126,25 @@ uint64_t vfm_trial_random(struct vfm_trial *t);
 /**
  * vfm_trial_go() - to a state, as far as that is not what the rule is about
  *
- * Out of RESUMING and ERROR by a reset: what was loaded is dropped.
+ * Out of RESUMING and ERROR by a reset: what was loaded is dropped. From STOP_COPY to a state
+ * of pre-copy, which there is no path to, by RUNNING.
  */
 int vfm_trial_go(struct vfm_trial *t, enum vfm_state state) VFM_MUST_CHECK;
+
+/** vfm_trial_open() - @t->dev, in the form that its rule wants. */
+int vfm_trial_open(struct vfm_trial *t, struct vfm_err *err) VFM_MUST_CHECK;
+
+/** vfm_trial_reopen() - close it, and open it again; one that does not let us in is blocked. */
+int vfm_trial_reopen(struct vfm_trial *t) VFM_MUST_CHECK;
+
+/**
+ * vfm_trial_each_state() - call @fn with the device in each of its states, but ERROR
+ *
+ * Until it returns another value than 0. A state that is not reached blocks the rule.
+ */
+int vfm_trial_each_state(struct vfm_trial *t,
+			 int (*fn)(struct vfm_trial *t, enum vfm_state state, void *user),
+			 void *user) VFM_MUST_CHECK;
 
 /** vfm_trial_reset() - fresh, in RUNNING, as far as that is not what the rule is about. */
 int vfm_trial_reset(struct vfm_trial *t) VFM_MUST_CHECK;

@@ -55,20 +55,12 @@ static bool wants_v1(const struct vfm_trial *t)
 /* The first operation, of which the wrap cannot tell: it has no device yet. */
 static int open_device(struct vfm_trial *t, struct vfm_shared *s)
 {
-	const struct vfm_hooks hooks = { .before = note_begin, .after = note_op, .user = s };
 	struct vfm_op op = { .name = wants_v1(t) ? "open as v1" : "open" };
 	uint64_t begin = vfm_now_ns();
-	struct vfm_device *dev;
 	int ret;
 
 	note_op(s, &op);
-	ret = t->opts->open(t->opts->user, wants_v1(t) ? VFM_CHECK_V1 : VFM_CHECK_V2, &dev,
-			    &s->err);
-	if (!ret) {
-		ret = vfm_hook_open(&t->dev, dev, &hooks, &s->err);
-		if (ret)
-			vfm_device_close(dev);
-	}
+	ret = vfm_trial_open(t, &s->err);
 	op.done = true;
 	op.us = (vfm_now_ns() - begin) / 1000;
 	op.ret = ret;
@@ -106,6 +98,8 @@ static int rest_v2(struct vfm_trial *t, struct vfm_err *err)
 /* To RUNNING, from wherever a trial, this one or the one before, has left it. */
 static int rest(struct vfm_trial *t, struct vfm_err *err)
 {
+	if (!t->dev)
+		return 0; /* the rule could not open it again */
 	if (wants_v1(t))
 		return rest_v1(t, err);
 	return t->migration ? rest_v2(t, err) : 0;
@@ -143,11 +137,13 @@ static void try_rule(struct vfm_trial *t)
 void vfm_child_try(const struct vfm_check_opts *opts, const struct vfm_rule *rule,
 		   struct vfm_shared *s)
 {
+	const struct vfm_hooks hooks = { .before = note_begin, .after = note_op, .user = s };
 	struct vfm_check_opts mine = *opts;
 	struct vfm_trial t = { .opts = &mine,
 			       .rule = rule,
 			       .seed = vfm_checksum(rule->is.name, strlen(rule->is.name),
 						    opts->seed),
+			       .hooks = &hooks,
 			       .result = &s->result };
 	int lacks;
 

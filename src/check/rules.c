@@ -11,7 +11,13 @@ static const struct {
 	const struct vfm_rule *rules;
 	const size_t *count;
 } tables[] = {
+	{ vfm_rules_discovery, &vfm_nr_rules_discovery },
+	{ vfm_rules_describe, &vfm_nr_rules_describe },
 	{ vfm_rules_arc, &vfm_nr_rules_arc },
+	{ vfm_rules_session, &vfm_nr_rules_session },
+	{ vfm_rules_position, &vfm_nr_rules_position },
+	{ vfm_rules_reset, &vfm_nr_rules_reset },
+	{ vfm_rules_race, &vfm_nr_rules_race },
 };
 
 const struct vfm_rule *vfm_rule_at(size_t n)

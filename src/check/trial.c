@@ -6,18 +6,23 @@
 #include "check/check.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "wrap/hook.h"
 
 /* What a function of a rule returns when the verdict is clear. */
 #define OVER 1
 
 /* Of a data session that is read. */
 #define READ_SIZE ((size_t)1 << 20)
+
+/* Until a server has noticed that its user is gone. */
+#define REOPEN_NS (UINT64_C(5) * 1000000000)
 
 /* ---- verdicts ----------------------------------------------------------------- */
 
@@ -71,6 +76,39 @@ uint64_t vfm_trial_random(struct vfm_trial *t)
 	return x ^ (x >> 31);
 }
 
+/* ---- opening ---------------------------------------------------------------------- */
+
+int vfm_trial_open(struct vfm_trial *t, struct vfm_err *err)
+{
+	enum vfm_check_form form = t->rule->needs & VFM_NEED_V1 ? VFM_CHECK_V1 : VFM_CHECK_V2;
+	struct vfm_device *dev;
+	int ret = t->opts->open(t->opts->user, form, &dev, err);
+
+	t->dev = NULL;
+	if (ret)
+		return ret;
+	ret = vfm_hook_open(&t->dev, dev, t->hooks, err);
+	if (ret)
+		vfm_device_close(dev);
+	return ret;
+}
+
+/* A server may learn that we have gone only after it was asked to let us in. */
+int vfm_trial_reopen(struct vfm_trial *t)
+{
+	uint64_t end = vfm_now_ns() + REOPEN_NS;
+	struct vfm_err err;
+	int ret;
+
+	vfm_device_close(t->dev);
+	do {
+		ret = vfm_trial_open(t, &err);
+		if (ret == -EBUSY)
+			poll(NULL, 0, 1);
+	} while (ret == -EBUSY && vfm_now_ns() < end);
+	return ret ? vfm_trial_blocked(t, &err) : 0;
+}
+
 /* ---- states --------------------------------------------------------------------- */
 
 /* There is no other way out of these: the image is not whole, or the device failed. */
@@ -87,16 +125,42 @@ int vfm_trial_go(struct vfm_trial *t, enum vfm_state state)
 
 	if (!ret && wants_reset(now, state))
 		ret = vfm_device_reset(t->dev, &err);
+	if (!ret && now == VFM_STATE_STOP_COPY && vfm_state_is_precopy(state))
+		ret = vfm_device_set_state(t->dev, VFM_STATE_RUNNING, &err);
 	if (!ret)
 		ret = vfm_device_set_state(t->dev, state, &err);
 	return ret ? vfm_trial_blocked(t, &err) : 0;
 }
 
+int vfm_trial_each_state(struct vfm_trial *t,
+			 int (*fn)(struct vfm_trial *t, enum vfm_state state, void *user),
+			 void *user)
+{
+	int ret = 0;
+
+	for (unsigned int i = VFM_STATE_ERROR + 1; !ret && i < VFM_NR_STATES; i++) {
+		enum vfm_state state = (enum vfm_state)i;
+
+		if (!vfm_state_exists(t->migration, state))
+			continue;
+		ret = vfm_trial_go(t, state);
+		if (!ret)
+			ret = fn(t, state, user);
+	}
+	return ret;
+}
+
 int vfm_trial_reset(struct vfm_trial *t)
 {
+	enum vfm_state now = VFM_STATE_RUNNING;
 	struct vfm_err err;
+	int ret = vfm_device_reset(t->dev, &err);
 
-	return vfm_device_reset(t->dev, &err) ? vfm_trial_blocked(t, &err) : 0;
+	if (!ret && t->migration)
+		ret = vfm_device_get_state(t->dev, &now, &err);
+	if (!ret && now != VFM_STATE_RUNNING)
+		ret = vfm_fail(&err, -EIO, "after a reset it is in %s", vfm_state_name(now));
+	return ret ? vfm_trial_blocked(t, &err) : 0;
 }
 
 int vfm_trial_in_state(struct vfm_trial *t, enum vfm_state state, const char *after)

@@ -63,6 +63,8 @@ struct vfm_device_ops {
 				struct vfm_err *err);
 	int (*get_data_size)(struct vfm_device *dev, uint64_t *bytes, struct vfm_err *err);
 	int (*reset)(struct vfm_device *dev, struct vfm_err *err);
+	/* it may be reset by another thread that is not its user's */
+	bool resets_any_time;
 	int (*get_compat)(struct vfm_device *dev, struct vfm_compat *compat, struct vfm_err *err);
 	int (*set_orphan)(struct vfm_device *dev, enum vfm_orphan orphan, struct vfm_err *err);
 	/* without it: version 2, if it migrates */

@@ -303,6 +303,7 @@ static const struct vfm_device_ops host_ops = {
 	.get_precopy_info = vfm_host_get_precopy_info,
 	.get_data_size = vfm_host_get_data_size,
 	.reset = host_reset,
+	.resets_any_time = true,
 	.get_compat = vfm_host_get_compat,
 	.start_log = host_start_log,
 	.report_log = host_report_log,

@@ -20,7 +20,12 @@ static const struct {
 	const struct vfm_bug *bugs;
 	const size_t *count;
 } tables[] = {
+	{ vfm_bugs_discovery, &vfm_nr_bugs_discovery },
+	{ vfm_bugs_describe, &vfm_nr_bugs_describe },
 	{ vfm_bugs_arc, &vfm_nr_bugs_arc },
+	{ vfm_bugs_session, &vfm_nr_bugs_session },
+	{ vfm_bugs_reset, &vfm_nr_bugs_reset },
+	{ vfm_bugs_race, &vfm_nr_bugs_race },
 };
 
 const struct vfm_bug *vfm_bug_at(size_t n)
@@ -38,6 +43,14 @@ VFM_API const struct vfm_check_bug *vfm_check_bug_at(size_t n)
 	const struct vfm_bug *bug = vfm_bug_at(n);
 
 	return bug ? &bug->is : NULL;
+}
+
+enum vfm_state vfm_fault_state(struct vfm_device *dev)
+{
+	enum vfm_state now;
+	struct vfm_err err;
+
+	return VFM_PASS(vfm_pass_inner(dev), get_state, &err, &now) ? VFM_STATE_ERROR : now;
 }
 
 static void fault_close(struct vfm_device *dev)
@@ -97,13 +110,19 @@ static const struct vfm_device_ops right = {
 	if (bug->op)                                                                               \
 	ops->op = bug->op
 
+/* Without operations for chunks, those for data stand in for them, and are as wrong. */
 static void twist(struct vfm_device_ops *ops, const struct vfm_device_ops *bug)
 {
 	*ops = right;
+	if (bug->read_data)
+		ops->read_chunk = NULL;
+	if (bug->write_data)
+		ops->write_chunk = NULL;
 	TWIST(get_info);
 	TWIST(get_region);
 	TWIST(read_region);
 	TWIST(write_region);
+	TWIST(get_io_fds);
 	TWIST(get_irq);
 	TWIST(set_irqs);
 	TWIST(map_dma);
@@ -120,6 +139,8 @@ static void twist(struct vfm_device_ops *ops, const struct vfm_device_ops *bug)
 	TWIST(get_data_size);
 	TWIST(reset);
 	TWIST(get_compat);
+	TWIST(set_orphan);
+	TWIST(get_protocol);
 	TWIST(start_log);
 	TWIST(report_log);
 	TWIST(stop_log);
@@ -154,6 +175,7 @@ static int open_bug(struct vfm_device **out, struct vfm_device *inner, const cha
 	f->pass.inner = inner;
 	f->bug = bug;
 	twist(&f->ops, &bug->ops);
+	f->ops.resets_any_time = inner->ops->resets_any_time;
 	ret = vfm_device_init(&f->pass.dev, &f->ops, uri, err);
 	if (ret) {
 		free(f);

@@ -67,12 +67,25 @@ static inline struct vfm_fault *vfm_fault_of(struct vfm_device *dev)
 	return (struct vfm_fault *)dev;
 }
 
+/** vfm_fault_state() - of the device behind; ERROR if it does not tell. */
+enum vfm_state vfm_fault_state(struct vfm_device *dev);
+
 /** vfm_fault_open() - @params: "bug=NAME", or schedules for inject.h. */
 int vfm_fault_open(struct vfm_device **out, struct vfm_device *inner, const char *params,
 		   struct vfm_err *err) VFM_MUST_CHECK;
 
 /* The tables of bugs, by what they are about; each in its bugs_*.c. */
+extern const struct vfm_bug vfm_bugs_discovery[];
+extern const size_t vfm_nr_bugs_discovery;
+extern const struct vfm_bug vfm_bugs_describe[];
+extern const size_t vfm_nr_bugs_describe;
 extern const struct vfm_bug vfm_bugs_arc[];
 extern const size_t vfm_nr_bugs_arc;
+extern const struct vfm_bug vfm_bugs_session[];
+extern const size_t vfm_nr_bugs_session;
+extern const struct vfm_bug vfm_bugs_reset[];
+extern const size_t vfm_nr_bugs_reset;
+extern const struct vfm_bug vfm_bugs_race[];
+extern const size_t vfm_nr_bugs_race;
 
 #endif
