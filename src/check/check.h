@@ -7,6 +7,7 @@
  *   rules.c          the order of the rules
  *   rules_*.c        rules, by what they are about
  *   trial.c          one rule on one device: what rules call
+ *   image.c          the same for the data session
  *   run.c            a process for each trial, a watchdog, and what comes of it
  *
  * A rule is a function that drives a device. What it wants to know may fail in ways that
@@ -121,19 +122,104 @@ int vfm_trial_in_state(struct vfm_trial *t, enum vfm_state state, const char *af
 /** vfm_trial_refused() - a call that must fail returned @ret; @what it was. */
 int vfm_trial_refused(struct vfm_trial *t, int ret, const char *what) VFM_MUST_CHECK;
 
-/** struct vfm_image - all bytes of a data session; free @data */
+/* ---- image.c ---------------------------------------------------------------- */
+
+/**
+ * struct vfm_image - bytes of a data session; zero it, or copy one to try a part of it
+ * @data: to be freed with vfm_image_free()
+ * @ends: where chunks end, rising; those beyond @size do not count
+ */
 struct vfm_image {
 	uint8_t *data;
 	size_t size;
+	size_t *ends;
+	size_t nr_ends;
 };
+
+void vfm_image_free(struct vfm_image *image);
+
+/** vfm_image_same() - otherwise @at is the first byte that differs, or where one ends. */
+bool vfm_image_same(const struct vfm_image *a, const struct vfm_image *b, size_t *at);
 
 /** Most bytes of an image that is looked at; a device with more is not tried. */
 #define VFM_IMAGE_MAX ((size_t)256 << 20)
 
+/**
+ * enum vfm_cut - in what pieces a data session is read or written
+ *
+ * An image that is large is so at its ends only, since the number of calls is bounded.
+ */
+enum vfm_cut {
+	VFM_CUT_LARGE, /* 1 MiB */
+	VFM_CUT_BYTE,
+	VFM_CUT_ODD,
+	VFM_CUT_PAGE,
+	VFM_CUT_RANDOM,
+	VFM_NR_CUTS
+};
+
+/** vfm_cut_name() - "pieces of 1 byte" and so on. */
+const char *vfm_cut_name(enum vfm_cut cut);
+
+/** struct vfm_pieces - one way through a stream; @total: its bytes, 0 when not known */
+struct vfm_pieces {
+	enum vfm_cut cut;
+	size_t total;
+};
+
+/**
+ * vfm_image_read() - read on, behind what the image has, until it has @most bytes
+ *
+ * Return: 0: so it is, or a read has returned 0; -ENOMSG: there is nothing now; -EFBIG: there
+ * is more than VFM_IMAGE_MAX; another error of the device. The image stays the caller's.
+ */
+int vfm_image_read(struct vfm_trial *t, struct vfm_image *image, struct vfm_pieces pieces,
+		   size_t most, struct vfm_err *err) VFM_MUST_CHECK;
+
+/** vfm_image_write() - the bytes from @from to @to, in RESUMING. */
+int vfm_image_write(struct vfm_trial *t, const struct vfm_image *image, size_t from, size_t to,
+		    enum vfm_cut cut, struct vfm_err *err) VFM_MUST_CHECK;
+
 /** vfm_trial_save() - from where it is to STOP_COPY, and all of the data session. */
 int vfm_trial_save(struct vfm_trial *t, struct vfm_image *image) VFM_MUST_CHECK;
 
+/** vfm_trial_save_again() - the same in a new session, also from STOP_COPY. */
+int vfm_trial_save_again(struct vfm_trial *t, struct vfm_image *image) VFM_MUST_CHECK;
+
 /** vfm_trial_write() - to RESUMING, and all of an image; no further. */
 int vfm_trial_write(struct vfm_trial *t, const struct vfm_image *image) VFM_MUST_CHECK;
+
+/** struct vfm_offer - what a device made of an image; @why: of one that was refused */
+struct vfm_offer {
+	bool accepted;
+	struct vfm_err why;
+};
+
+/**
+ * vfm_trial_prove() - RESUMING to STOP, where an image is accepted or refused
+ *
+ * A device of protocol v1 may do that only when it runs; then it is let run.
+ */
+void vfm_trial_prove(struct vfm_trial *t, struct vfm_offer *offer);
+
+/** vfm_trial_load() - write an image in a new session, and have it proved. */
+int vfm_trial_load(struct vfm_trial *t, const struct vfm_image *image, enum vfm_cut cut,
+		   struct vfm_offer *offer) VFM_MUST_CHECK;
+
+/** vfm_trial_offer() - reset the device, and load an image. */
+int vfm_trial_offer(struct vfm_trial *t, const struct vfm_image *image,
+		    struct vfm_offer *offer) VFM_MUST_CHECK;
+
+/**
+ * vfm_trial_good() - save an image, and see that the device accepts it
+ */
+int vfm_trial_good(struct vfm_trial *t, struct vfm_image *image) VFM_MUST_CHECK;
+
+/**
+ * vfm_trial_trusted() - a good image of which the device makes the same one again
+ *
+ * For rules that compare images. The device is in STOP_COPY then, and has read it whole.
+ */
+int vfm_trial_trusted(struct vfm_trial *t, struct vfm_image *image) VFM_MUST_CHECK;
 
 #endif
