@@ -62,6 +62,12 @@ const struct vfm_rule *vfm_rule_at(size_t n);
 /* The tables, each in its rules_*.c. */
 extern const struct vfm_rule vfm_rules_arc[];
 extern const size_t vfm_nr_rules_arc;
+extern const struct vfm_rule vfm_rules_stream[];
+extern const size_t vfm_nr_rules_stream;
+extern const struct vfm_rule vfm_rules_precopy[];
+extern const size_t vfm_nr_rules_precopy;
+extern const struct vfm_rule vfm_rules_size[];
+extern const size_t vfm_nr_rules_size;
 
 /* ---- trial.c ---------------------------------------------------------------- */
 

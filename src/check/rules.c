@@ -12,6 +12,9 @@ static const struct {
 	const size_t *count;
 } tables[] = {
 	{ vfm_rules_arc, &vfm_nr_rules_arc },
+	{ vfm_rules_stream, &vfm_nr_rules_stream },
+	{ vfm_rules_precopy, &vfm_nr_rules_precopy },
+	{ vfm_rules_size, &vfm_nr_rules_size },
 };
 
 const struct vfm_rule *vfm_rule_at(size_t n)
