@@ -68,6 +68,10 @@ extern const struct vfm_rule vfm_rules_precopy[];
 extern const size_t vfm_nr_rules_precopy;
 extern const struct vfm_rule vfm_rules_size[];
 extern const size_t vfm_nr_rules_size;
+extern const struct vfm_rule vfm_rules_image[];
+extern const size_t vfm_nr_rules_image;
+extern const struct vfm_rule vfm_rules_carry[];
+extern const size_t vfm_nr_rules_carry;
 
 /* ---- trial.c ---------------------------------------------------------------- */
 
@@ -216,10 +220,16 @@ int vfm_trial_load(struct vfm_trial *t, const struct vfm_image *image, enum vfm_
 int vfm_trial_offer(struct vfm_trial *t, const struct vfm_image *image,
 		    struct vfm_offer *offer) VFM_MUST_CHECK;
 
-/**
- * vfm_trial_good() - save an image, and see that the device accepts it
- */
+/** vfm_trial_saves_the_same() - else the rule is blocked; @when it was. It is stopped. */
+int vfm_trial_saves_the_same(struct vfm_trial *t, const struct vfm_image *image,
+			     const char *when) VFM_MUST_CHECK;
+
+/** vfm_trial_good() - save an image, and see that the device accepts it. */
 int vfm_trial_good(struct vfm_trial *t, struct vfm_image *image) VFM_MUST_CHECK;
+
+/** vfm_trial_must_save() - it must save the same again; @text says what the two are of. */
+int vfm_trial_must_save(struct vfm_trial *t, const struct vfm_image *image,
+			const char *text) VFM_MUST_CHECK;
 
 /**
  * vfm_trial_trusted() - a good image of which the device makes the same one again

@@ -111,7 +111,8 @@ int vfm_image_read(struct vfm_trial *t, struct vfm_image *image, struct vfm_piec
 	int ret = 0;
 
 	while (!ret && image->size < most) {
-		size_t len = VFM_MIN(next_piece(t, pieces, image->size), most - image->size);
+		size_t piece = next_piece(t, pieces, image->size);
+		size_t len = VFM_MIN(piece, most - image->size);
 		bool end = false;
 		ssize_t n;
 
@@ -177,8 +178,9 @@ int vfm_image_write(struct vfm_trial *t, const struct vfm_image *image, size_t f
 	for (size_t at = from, n; !ret && at < to; at += n) {
 		bool ends;
 		size_t end = chunk_end(image, &next, at, &ends);
+		size_t piece = next_piece(t, pieces, at);
 
-		n = VFM_MIN(next_piece(t, pieces, at), VFM_MIN(end, to) - at);
+		n = VFM_MIN(piece, VFM_MIN(end, to) - at);
 		ret = vfm_device_write_chunk(t->dev, image->data + at, n, ends && at + n == end,
 					     err);
 	}
@@ -231,8 +233,10 @@ int vfm_trial_offer(struct vfm_trial *t, const struct vfm_image *image, struct v
 static int offer_own(struct vfm_trial *t, const struct vfm_image *image)
 {
 	struct vfm_offer offer;
-	int ret = vfm_trial_offer(t, image, &offer);
+	int ret = image->size ? 0 : vfm_trial_skip(t, "could not be tried: the image is empty");
 
+	if (!ret)
+		ret = vfm_trial_offer(t, image, &offer);
 	if (!ret && !offer.accepted)
 		ret = vfm_trial_skip(t, "could not be tried: the device refuses its own image: %s",
 				     offer.why.msg);
@@ -246,8 +250,22 @@ int vfm_trial_good(struct vfm_trial *t, struct vfm_image *image)
 	return ret ? ret : offer_own(t, image);
 }
 
-/* It is stopped: what it saves again must be the same, unless that is what it gets wrong. */
-static int saves_the_same(struct vfm_trial *t, const struct vfm_image *image, const char *when)
+int vfm_trial_must_save(struct vfm_trial *t, const struct vfm_image *image, const char *text)
+{
+	struct vfm_image again;
+	int ret = vfm_trial_save_again(t, &again);
+	size_t at;
+
+	if (!ret && !vfm_image_same(image, &again, &at))
+		ret = vfm_trial_fail(t,
+				     "%s: they differ from byte %zu on; the first has %zu bytes, "
+				     "the second %zu",
+				     text, at, image->size, again.size);
+	vfm_image_free(&again);
+	return ret;
+}
+
+int vfm_trial_saves_the_same(struct vfm_trial *t, const struct vfm_image *image, const char *when)
 {
 	struct vfm_image again;
 	int ret = vfm_trial_save_again(t, &again);
@@ -267,8 +285,8 @@ int vfm_trial_trusted(struct vfm_trial *t, struct vfm_image *image)
 	int ret = vfm_trial_save(t, image);
 
 	if (!ret)
-		ret = saves_the_same(t, image, "when asked again");
+		ret = vfm_trial_saves_the_same(t, image, "when asked again");
 	if (!ret)
 		ret = offer_own(t, image);
-	return ret ? ret : saves_the_same(t, image, "after it has loaded one");
+	return ret ? ret : vfm_trial_saves_the_same(t, image, "after it has loaded one");
 }

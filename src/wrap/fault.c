@@ -19,10 +19,9 @@ static const struct {
 	const struct vfm_bug *bugs;
 	const size_t *count;
 } tables[] = {
-	{ vfm_bugs_arc, &vfm_nr_bugs_arc },
-	{ vfm_bugs_stream, &vfm_nr_bugs_stream },
-	{ vfm_bugs_precopy, &vfm_nr_bugs_precopy },
-	{ vfm_bugs_size, &vfm_nr_bugs_size },
+	{ vfm_bugs_arc, &vfm_nr_bugs_arc },	    { vfm_bugs_stream, &vfm_nr_bugs_stream },
+	{ vfm_bugs_precopy, &vfm_nr_bugs_precopy }, { vfm_bugs_size, &vfm_nr_bugs_size },
+	{ vfm_bugs_image, &vfm_nr_bugs_image },
 };
 
 const struct vfm_bug *vfm_bug_at(size_t n)
