@@ -72,6 +72,10 @@ extern const struct vfm_rule vfm_rules_image[];
 extern const size_t vfm_nr_rules_image;
 extern const struct vfm_rule vfm_rules_carry[];
 extern const size_t vfm_nr_rules_carry;
+extern const struct vfm_rule vfm_rules_damage[];
+extern const size_t vfm_nr_rules_damage;
+extern const struct vfm_rule vfm_rules_foreign[];
+extern const size_t vfm_nr_rules_foreign;
 
 /* ---- trial.c ---------------------------------------------------------------- */
 
@@ -128,6 +132,9 @@ int vfm_trial_reset(struct vfm_trial *t) VFM_MUST_CHECK;
 
 /** vfm_trial_in_state() - it must be there now; @after says after what. */
 int vfm_trial_in_state(struct vfm_trial *t, enum vfm_state state, const char *after) VFM_MUST_CHECK;
+
+/** vfm_trial_is_in() - whether it is there, where that is not what the rule is about. */
+bool vfm_trial_is_in(struct vfm_trial *t, enum vfm_state state);
 
 /** vfm_trial_refused() - a call that must fail returned @ret; @what it was. */
 int vfm_trial_refused(struct vfm_trial *t, int ret, const char *what) VFM_MUST_CHECK;
@@ -186,6 +193,13 @@ struct vfm_pieces {
 int vfm_image_read(struct vfm_trial *t, struct vfm_image *image, struct vfm_pieces pieces,
 		   size_t most, struct vfm_err *err) VFM_MUST_CHECK;
 
+/**
+ * vfm_image_copy() - with @room for more bytes, to be damaged
+ * @copy: its bytes are to be freed with free(); chunks are borrowed from @image
+ */
+int vfm_image_copy(struct vfm_trial *t, const struct vfm_image *image, size_t room,
+		   struct vfm_image *copy) VFM_MUST_CHECK;
+
 /** vfm_image_write() - the bytes from @from to @to, in RESUMING. */
 int vfm_image_write(struct vfm_trial *t, const struct vfm_image *image, size_t from, size_t to,
 		    enum vfm_cut cut, struct vfm_err *err) VFM_MUST_CHECK;
@@ -219,6 +233,10 @@ int vfm_trial_load(struct vfm_trial *t, const struct vfm_image *image, enum vfm_
 /** vfm_trial_offer() - reset the device, and load an image. */
 int vfm_trial_offer(struct vfm_trial *t, const struct vfm_image *image,
 		    struct vfm_offer *offer) VFM_MUST_CHECK;
+
+/** vfm_trial_must_refuse() - an image that is damaged; @what says how. */
+int vfm_trial_must_refuse(struct vfm_trial *t, const struct vfm_image *image,
+			  const char *what) VFM_MUST_CHECK;
 
 /** vfm_trial_saves_the_same() - else the rule is blocked; @when it was. It is stopped. */
 int vfm_trial_saves_the_same(struct vfm_trial *t, const struct vfm_image *image,

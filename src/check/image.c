@@ -132,6 +132,21 @@ int vfm_image_read(struct vfm_trial *t, struct vfm_image *image, struct vfm_piec
 	return ret;
 }
 
+int vfm_image_copy(struct vfm_trial *t, const struct vfm_image *image, size_t room,
+		   struct vfm_image *copy)
+{
+	struct vfm_err err;
+
+	*copy = *image;
+	copy->data = malloc(image->size + room);
+	if (!copy->data) {
+		vfm_fail(&err, -ENOMEM, "no memory for an image");
+		return vfm_trial_blocked(t, &err);
+	}
+	memcpy(copy->data, image->data, image->size);
+	return 0;
+}
+
 int vfm_trial_save(struct vfm_trial *t, struct vfm_image *image)
 {
 	int ret = vfm_trial_go(t, VFM_STATE_STOP_COPY);
@@ -227,6 +242,16 @@ int vfm_trial_offer(struct vfm_trial *t, const struct vfm_image *image, struct v
 	int ret = vfm_trial_reset(t);
 
 	return ret ? ret : vfm_trial_load(t, image, VFM_CUT_LARGE, offer);
+}
+
+int vfm_trial_must_refuse(struct vfm_trial *t, const struct vfm_image *image, const char *what)
+{
+	struct vfm_offer offer;
+	int ret = vfm_trial_offer(t, image, &offer);
+
+	if (!ret && offer.accepted)
+		ret = vfm_trial_fail(t, "%s was accepted", what);
+	return ret;
 }
 
 /* Its own image; that it is accepted is not what the rule is about. */

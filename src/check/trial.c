@@ -92,6 +92,13 @@ int vfm_trial_reset(struct vfm_trial *t)
 	return vfm_device_reset(t->dev, &err) ? vfm_trial_blocked(t, &err) : 0;
 }
 
+bool vfm_trial_is_in(struct vfm_trial *t, enum vfm_state state)
+{
+	enum vfm_state now;
+
+	return !vfm_device_get_state(t->dev, &now, NULL) && now == state;
+}
+
 int vfm_trial_in_state(struct vfm_trial *t, enum vfm_state state, const char *after)
 {
 	enum vfm_state now;
