@@ -21,7 +21,7 @@ static const struct {
 } tables[] = {
 	{ vfm_bugs_arc, &vfm_nr_bugs_arc },	    { vfm_bugs_stream, &vfm_nr_bugs_stream },
 	{ vfm_bugs_precopy, &vfm_nr_bugs_precopy }, { vfm_bugs_size, &vfm_nr_bugs_size },
-	{ vfm_bugs_image, &vfm_nr_bugs_image },
+	{ vfm_bugs_image, &vfm_nr_bugs_image },	    { vfm_bugs_damage, &vfm_nr_bugs_damage },
 };
 
 const struct vfm_bug *vfm_bug_at(size_t n)

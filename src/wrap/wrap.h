@@ -113,5 +113,7 @@ extern const struct vfm_bug vfm_bugs_size[];
 extern const size_t vfm_nr_bugs_size;
 extern const struct vfm_bug vfm_bugs_image[];
 extern const size_t vfm_nr_bugs_image;
+extern const struct vfm_bug vfm_bugs_damage[];
+extern const size_t vfm_nr_bugs_damage;
 
 #endif
