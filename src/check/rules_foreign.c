@@ -282,6 +282,21 @@ static int recovers(struct vfm_trial *t)
 
 const struct vfm_rule vfm_rules_foreign[] = {
 	{
+		.is = { .name = "v2.damage.recovers",
+			.title = "after an image was refused the device works again when it is "
+				 "reset",
+			.source = "uAPI, VFIO_DEVICE_RESET: from every state to RUNNING, with the "
+				  "state of a device that "
+				  "was just opened",
+			.text = "A migration that has failed is tried again, into the same "
+				"device. After half of an image, and after one with a wrong "
+				"start, the device is reset, and must be RUNNING, be saved, and "
+				"load a good image.\n",
+			.severity = VFM_SEVERITY_MUST },
+		.needs = VFM_NEED_STOP_COPY | VFM_NEED_RESET,
+		.run = recovers,
+	},
+	{
 		.is = { .name = "v2.damage.foreign-refused",
 			.title = "what is no image at all is refused",
 			.source = PROVED,
@@ -361,21 +376,6 @@ const struct vfm_rule vfm_rules_foreign[] = {
 			.severity = VFM_SEVERITY_MUST },
 		.needs = VFM_NEED_STOP_COPY | VFM_NEED_RESET,
 		.run = refusal_lasts,
-	},
-	{
-		.is = { .name = "v2.damage.recovers",
-			.title = "after an image was refused the device works again when it is "
-				 "reset",
-			.source = "uAPI, VFIO_DEVICE_RESET: from every state to RUNNING, with the "
-				  "state of a device that "
-				  "was just opened",
-			.text = "A migration that has failed is tried again, into the same "
-				"device. After half of an image, and after one with a wrong "
-				"start, the device is reset, and must be RUNNING, be saved, and "
-				"load a good image.\n",
-			.severity = VFM_SEVERITY_MUST },
-		.needs = VFM_NEED_STOP_COPY | VFM_NEED_RESET,
-		.run = recovers,
 	},
 };
 const size_t vfm_nr_rules_foreign = VFM_ARRAY_SIZE(vfm_rules_foreign);

@@ -18,11 +18,20 @@ static const struct vfm_pieces large = { VFM_CUT_LARGE, 0 };
 
 /* ---- one image ------------------------------------------------------------------ */
 
+/* A device that lives on from rule to rule may have been loaded by others before. */
+static int save_fresh(struct vfm_trial *t, struct vfm_image *image)
+{
+	int ret = vfm_trial_reset(t);
+
+	*image = (struct vfm_image){ 0 };
+	return ret ? ret : vfm_trial_save(t, image);
+}
+
 static int loads(struct vfm_trial *t)
 {
 	struct vfm_image image;
 	struct vfm_offer offer;
-	int ret = vfm_trial_save(t, &image);
+	int ret = save_fresh(t, &image);
 
 	if (!ret)
 		ret = vfm_trial_offer(t, &image, &offer);
@@ -92,7 +101,7 @@ static int round_trip(struct vfm_trial *t)
 {
 	struct vfm_image image;
 	struct vfm_offer offer;
-	int ret = vfm_trial_save(t, &image);
+	int ret = save_fresh(t, &image);
 
 	if (!ret)
 		ret = vfm_trial_saves_the_same(t, &image, "when asked again");
