@@ -11,6 +11,7 @@
  *   watch.c          a process for each, and the watchdog
  *   child.c          what is done in it
  *   session.c        ways through a data session
+ *   image.c          images: read, and offered
  *
  * A rule is a function that drives a device. What it wants to know may fail in ways that
  * are not its business: if the way there cannot be gone (vfm_trial_go() and others), it
@@ -77,6 +78,20 @@ extern const struct vfm_rule vfm_rules_reset[];
 extern const size_t vfm_nr_rules_reset;
 extern const struct vfm_rule vfm_rules_race[];
 extern const size_t vfm_nr_rules_race;
+extern const struct vfm_rule vfm_rules_stream[];
+extern const size_t vfm_nr_rules_stream;
+extern const struct vfm_rule vfm_rules_precopy[];
+extern const size_t vfm_nr_rules_precopy;
+extern const struct vfm_rule vfm_rules_size[];
+extern const size_t vfm_nr_rules_size;
+extern const struct vfm_rule vfm_rules_image[];
+extern const size_t vfm_nr_rules_image;
+extern const struct vfm_rule vfm_rules_carry[];
+extern const size_t vfm_nr_rules_carry;
+extern const struct vfm_rule vfm_rules_damage[];
+extern const size_t vfm_nr_rules_damage;
+extern const struct vfm_rule vfm_rules_foreign[];
+extern const size_t vfm_nr_rules_foreign;
 
 /* ---- trial.c ---------------------------------------------------------------- */
 
@@ -152,22 +167,127 @@ int vfm_trial_reset(struct vfm_trial *t) VFM_MUST_CHECK;
 /** vfm_trial_in_state() - it must be there now; @after says after what. */
 int vfm_trial_in_state(struct vfm_trial *t, enum vfm_state state, const char *after) VFM_MUST_CHECK;
 
+/** vfm_trial_is_in() - whether it is there, where that is not what the rule is about. */
+bool vfm_trial_is_in(struct vfm_trial *t, enum vfm_state state);
+
 /** vfm_trial_refused() - a call that must fail returned @ret; @what it was. */
 int vfm_trial_refused(struct vfm_trial *t, int ret, const char *what) VFM_MUST_CHECK;
 
-/** struct vfm_image - all bytes of a data session; free @data */
+/* ---- image.c ---------------------------------------------------------------- */
+
+/**
+ * struct vfm_image - bytes of a data session; zero it, or copy one to try a part of it
+ * @data: to be freed with vfm_image_free()
+ * @ends: where chunks end, rising; those beyond @size do not count
+ */
 struct vfm_image {
 	uint8_t *data;
 	size_t size;
+	size_t *ends;
+	size_t nr_ends;
 };
+
+void vfm_image_free(struct vfm_image *image);
+
+/** vfm_image_same() - otherwise @at is the first byte that differs, or where one ends. */
+bool vfm_image_same(const struct vfm_image *a, const struct vfm_image *b, size_t *at);
 
 /** Most bytes of an image that is looked at; a device with more is not tried. */
 #define VFM_IMAGE_MAX ((size_t)256 << 20)
 
+/**
+ * enum vfm_cut - in what pieces a data session is read or written
+ *
+ * An image that is large is so at its ends only, since the number of calls is bounded.
+ */
+enum vfm_cut {
+	VFM_CUT_LARGE, /* 1 MiB */
+	VFM_CUT_BYTE,
+	VFM_CUT_ODD,
+	VFM_CUT_PAGE,
+	VFM_CUT_RANDOM,
+	VFM_NR_CUTS
+};
+
+/** vfm_cut_name() - "pieces of 1 byte" and so on. */
+const char *vfm_cut_name(enum vfm_cut cut);
+
+/** struct vfm_pieces - one way through a stream; @total: its bytes, 0 when not known */
+struct vfm_pieces {
+	enum vfm_cut cut;
+	size_t total;
+};
+
+/**
+ * vfm_image_read() - read on, behind what the image has, until it has @most bytes
+ *
+ * Return: 0: so it is, or a read has returned 0; -ENOMSG: there is nothing now; -EFBIG: there
+ * is more than VFM_IMAGE_MAX; another error of the device. The image stays the caller's.
+ */
+int vfm_image_read(struct vfm_trial *t, struct vfm_image *image, struct vfm_pieces pieces,
+		   size_t most, struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
+ * vfm_image_copy() - with @room for more bytes, to be damaged
+ * @copy: its bytes are to be freed with free(); chunks are borrowed from @image
+ */
+int vfm_image_copy(struct vfm_trial *t, const struct vfm_image *image, size_t room,
+		   struct vfm_image *copy) VFM_MUST_CHECK;
+
+/** vfm_image_write() - the bytes from @from to @to, in RESUMING. */
+int vfm_image_write(struct vfm_trial *t, const struct vfm_image *image, size_t from, size_t to,
+		    enum vfm_cut cut, struct vfm_err *err) VFM_MUST_CHECK;
+
 /** vfm_trial_save() - from where it is to STOP_COPY, and all of the data session. */
 int vfm_trial_save(struct vfm_trial *t, struct vfm_image *image) VFM_MUST_CHECK;
 
+/** vfm_trial_save_again() - the same in a new session, also from STOP_COPY. */
+int vfm_trial_save_again(struct vfm_trial *t, struct vfm_image *image) VFM_MUST_CHECK;
+
 /** vfm_trial_write() - to RESUMING, and all of an image; no further. */
 int vfm_trial_write(struct vfm_trial *t, const struct vfm_image *image) VFM_MUST_CHECK;
+
+/** struct vfm_offer - what a device made of an image; @why: of one that was refused */
+struct vfm_offer {
+	bool accepted;
+	struct vfm_err why;
+};
+
+/**
+ * vfm_trial_prove() - RESUMING to STOP, where an image is accepted or refused
+ *
+ * A device of protocol v1 may do that only when it runs; then it is let run.
+ */
+void vfm_trial_prove(struct vfm_trial *t, struct vfm_offer *offer);
+
+/** vfm_trial_load() - write an image in a new session, and have it proved. */
+int vfm_trial_load(struct vfm_trial *t, const struct vfm_image *image, enum vfm_cut cut,
+		   struct vfm_offer *offer) VFM_MUST_CHECK;
+
+/** vfm_trial_offer() - reset the device, and load an image. */
+int vfm_trial_offer(struct vfm_trial *t, const struct vfm_image *image,
+		    struct vfm_offer *offer) VFM_MUST_CHECK;
+
+/** vfm_trial_must_refuse() - an image that is damaged; @what says how. */
+int vfm_trial_must_refuse(struct vfm_trial *t, const struct vfm_image *image,
+			  const char *what) VFM_MUST_CHECK;
+
+/** vfm_trial_saves_the_same() - else the rule is blocked; @when it was. It is stopped. */
+int vfm_trial_saves_the_same(struct vfm_trial *t, const struct vfm_image *image,
+			     const char *when) VFM_MUST_CHECK;
+
+/** vfm_trial_good() - save an image, and see that the device accepts it. */
+int vfm_trial_good(struct vfm_trial *t, struct vfm_image *image) VFM_MUST_CHECK;
+
+/** vfm_trial_must_save() - it must save the same again; @text says what the two are of. */
+int vfm_trial_must_save(struct vfm_trial *t, const struct vfm_image *image,
+			const char *text) VFM_MUST_CHECK;
+
+/**
+ * vfm_trial_trusted() - a good image of which the device makes the same one again
+ *
+ * For rules that compare images. The device is in STOP_COPY then, and has read it whole.
+ */
+int vfm_trial_trusted(struct vfm_trial *t, struct vfm_image *image) VFM_MUST_CHECK;
 
 #endif

@@ -18,6 +18,13 @@ static const struct {
 	{ vfm_rules_position, &vfm_nr_rules_position },
 	{ vfm_rules_reset, &vfm_nr_rules_reset },
 	{ vfm_rules_race, &vfm_nr_rules_race },
+	{ vfm_rules_stream, &vfm_nr_rules_stream },
+	{ vfm_rules_precopy, &vfm_nr_rules_precopy },
+	{ vfm_rules_size, &vfm_nr_rules_size },
+	{ vfm_rules_image, &vfm_nr_rules_image },
+	{ vfm_rules_carry, &vfm_nr_rules_carry },
+	{ vfm_rules_foreign, &vfm_nr_rules_foreign },
+	{ vfm_rules_damage, &vfm_nr_rules_damage },
 };
 
 const struct vfm_rule *vfm_rule_at(size_t n)

@@ -9,17 +9,12 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/util.h"
 #include "wrap/hook.h"
 
 /* What a function of a rule returns when the verdict is clear. */
 #define OVER 1
-
-/* Of a data session that is read. */
-#define READ_SIZE ((size_t)1 << 20)
 
 /* Until a server has noticed that its user is gone. */
 #define REOPEN_NS (UINT64_C(5) * 1000000000)
@@ -163,6 +158,13 @@ int vfm_trial_reset(struct vfm_trial *t)
 	return ret ? vfm_trial_blocked(t, &err) : 0;
 }
 
+bool vfm_trial_is_in(struct vfm_trial *t, enum vfm_state state)
+{
+	enum vfm_state now;
+
+	return !vfm_device_get_state(t->dev, &now, NULL) && now == state;
+}
+
 int vfm_trial_in_state(struct vfm_trial *t, enum vfm_state state, const char *after)
 {
 	enum vfm_state now;
@@ -174,61 +176,4 @@ int vfm_trial_in_state(struct vfm_trial *t, enum vfm_state state, const char *af
 		return vfm_trial_fail(t, "after %s it is in %s and not in %s", after,
 				      vfm_state_name(now), vfm_state_name(state));
 	return 0;
-}
-
-/* ---- data ------------------------------------------------------------------------- */
-
-static int read_all(struct vfm_trial *t, struct vfm_image *image, struct vfm_err *err)
-{
-	size_t room = 0;
-
-	for (;;) {
-		uint8_t *more;
-		ssize_t n;
-
-		if (room - image->size < READ_SIZE) {
-			room = VFM_MAX(room * 2, 2 * READ_SIZE);
-			more = realloc(image->data, room);
-			if (!more)
-				return vfm_fail(err, -ENOMEM, "no memory for an image");
-			image->data = more;
-		}
-		n = vfm_device_read_data(t->dev, image->data + image->size, READ_SIZE, err);
-		if (n <= 0)
-			return (int)n;
-		image->size += (size_t)n;
-		if (image->size > VFM_IMAGE_MAX)
-			return vfm_fail(err, -EFBIG, "the image is larger than %zu bytes",
-					VFM_IMAGE_MAX);
-	}
-}
-
-int vfm_trial_save(struct vfm_trial *t, struct vfm_image *image)
-{
-	int ret = vfm_trial_go(t, VFM_STATE_STOP_COPY);
-	struct vfm_err err;
-
-	*image = (struct vfm_image){ NULL, 0 };
-	if (ret)
-		return ret;
-	ret = read_all(t, image, &err);
-	if (!ret)
-		return 0;
-	free(image->data);
-	*image = (struct vfm_image){ NULL, 0 };
-	if (ret == -ENOMSG)
-		vfm_fail(&err, ret, "the data session in STOP_COPY says that there is nothing now");
-	return vfm_trial_blocked(t, &err);
-}
-
-int vfm_trial_write(struct vfm_trial *t, const struct vfm_image *image)
-{
-	int ret = vfm_trial_go(t, VFM_STATE_RESUMING);
-	struct vfm_err err;
-
-	for (size_t at = 0; !ret && at < image->size; at += READ_SIZE)
-		if (vfm_device_write_data(t->dev, image->data + at,
-					  VFM_MIN(image->size - at, READ_SIZE), &err))
-			ret = vfm_trial_blocked(t, &err);
-	return ret;
 }

@@ -87,5 +87,15 @@ extern const struct vfm_bug vfm_bugs_reset[];
 extern const size_t vfm_nr_bugs_reset;
 extern const struct vfm_bug vfm_bugs_race[];
 extern const size_t vfm_nr_bugs_race;
+extern const struct vfm_bug vfm_bugs_stream[];
+extern const size_t vfm_nr_bugs_stream;
+extern const struct vfm_bug vfm_bugs_precopy[];
+extern const size_t vfm_nr_bugs_precopy;
+extern const struct vfm_bug vfm_bugs_size[];
+extern const size_t vfm_nr_bugs_size;
+extern const struct vfm_bug vfm_bugs_image[];
+extern const size_t vfm_nr_bugs_image;
+extern const struct vfm_bug vfm_bugs_damage[];
+extern const size_t vfm_nr_bugs_damage;
 
 #endif
