@@ -61,6 +61,8 @@ const struct vfm_rule *vfm_rule_at(size_t n);
 /* The tables, each in its rules_*.c. */
 extern const struct vfm_rule vfm_rules_arc[];
 extern const size_t vfm_nr_rules_arc;
+extern const struct vfm_rule vfm_rules_stop[];
+extern const size_t vfm_nr_rules_stop;
 
 /* ---- trial.c ---------------------------------------------------------------- */
 

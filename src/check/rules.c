@@ -12,6 +12,7 @@ static const struct {
 	const size_t *count;
 } tables[] = {
 	{ vfm_rules_arc, &vfm_nr_rules_arc },
+	{ vfm_rules_stop, &vfm_nr_rules_stop },
 };
 
 const struct vfm_rule *vfm_rule_at(size_t n)

@@ -20,6 +20,7 @@ static const struct {
 	const size_t *count;
 } tables[] = {
 	{ vfm_bugs_arc, &vfm_nr_bugs_arc },
+	{ vfm_bugs_stop, &vfm_nr_bugs_stop },
 };
 
 const struct vfm_bug *vfm_bug_at(size_t n)
@@ -37,6 +38,14 @@ VFM_API const struct vfm_check_bug *vfm_check_bug_at(size_t n)
 	const struct vfm_bug *bug = vfm_bug_at(n);
 
 	return bug ? &bug->is : NULL;
+}
+
+enum vfm_state vfm_fault_state(struct vfm_device *dev)
+{
+	enum vfm_state now;
+	struct vfm_err err;
+
+	return VFM_PASS(vfm_pass_inner(dev), get_state, &err, &now) ? VFM_STATE_ERROR : now;
 }
 
 static void fault_close(struct vfm_device *dev)

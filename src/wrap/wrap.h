@@ -98,6 +98,9 @@ static inline struct vfm_fault *vfm_fault_of(struct vfm_device *dev)
 	return (struct vfm_fault *)dev;
 }
 
+/** vfm_fault_state() - of the device behind; ERROR if it does not tell. */
+enum vfm_state vfm_fault_state(struct vfm_device *dev);
+
 /** vfm_fault_open() - @params: "bug=NAME". */
 int vfm_fault_open(struct vfm_device **out, struct vfm_device *inner, const char *params,
 		   struct vfm_err *err) VFM_MUST_CHECK;
@@ -105,5 +108,7 @@ int vfm_fault_open(struct vfm_device **out, struct vfm_device *inner, const char
 /* The tables of bugs, by what they are about; each in its bugs_*.c. */
 extern const struct vfm_bug vfm_bugs_arc[];
 extern const size_t vfm_nr_bugs_arc;
+extern const struct vfm_bug vfm_bugs_stop[];
+extern const size_t vfm_nr_bugs_stop;
 
 #endif
