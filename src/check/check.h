@@ -63,6 +63,8 @@ extern const struct vfm_rule vfm_rules_arc[];
 extern const size_t vfm_nr_rules_arc;
 extern const struct vfm_rule vfm_rules_stop[];
 extern const size_t vfm_nr_rules_stop;
+extern const struct vfm_rule vfm_rules_irq[];
+extern const size_t vfm_nr_rules_irq;
 
 /* ---- trial.c ---------------------------------------------------------------- */
 

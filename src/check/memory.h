@@ -20,7 +20,7 @@
 #define VFM_TRIAL_QUIET_MS 20u
 
 /** How long we wait for what must happen; machines are slow at times. */
-#define VFM_TRIAL_WAIT_MS 2000u
+#define VFM_TRIAL_WAIT_MS 1000u
 
 /**
  * struct vfm_trial_memory - a range of memory

@@ -13,6 +13,7 @@ static const struct {
 } tables[] = {
 	{ vfm_rules_arc, &vfm_nr_rules_arc },
 	{ vfm_rules_stop, &vfm_nr_rules_stop },
+	{ vfm_rules_irq, &vfm_nr_rules_irq },
 };
 
 const struct vfm_rule *vfm_rule_at(size_t n)

@@ -21,6 +21,7 @@ static const struct {
 } tables[] = {
 	{ vfm_bugs_arc, &vfm_nr_bugs_arc },
 	{ vfm_bugs_stop, &vfm_nr_bugs_stop },
+	{ vfm_bugs_irq, &vfm_nr_bugs_irq },
 };
 
 const struct vfm_bug *vfm_bug_at(size_t n)

@@ -110,5 +110,7 @@ extern const struct vfm_bug vfm_bugs_arc[];
 extern const size_t vfm_nr_bugs_arc;
 extern const struct vfm_bug vfm_bugs_stop[];
 extern const size_t vfm_nr_bugs_stop;
+extern const struct vfm_bug vfm_bugs_irq[];
+extern const size_t vfm_nr_bugs_irq;
 
 #endif
