@@ -65,6 +65,8 @@ extern const struct vfm_rule vfm_rules_stop[];
 extern const size_t vfm_nr_rules_stop;
 extern const struct vfm_rule vfm_rules_irq[];
 extern const size_t vfm_nr_rules_irq;
+extern const struct vfm_rule vfm_rules_dma[];
+extern const size_t vfm_nr_rules_dma;
 
 /* ---- trial.c ---------------------------------------------------------------- */
 

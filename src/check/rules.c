@@ -14,6 +14,7 @@ static const struct {
 	{ vfm_rules_arc, &vfm_nr_rules_arc },
 	{ vfm_rules_stop, &vfm_nr_rules_stop },
 	{ vfm_rules_irq, &vfm_nr_rules_irq },
+	{ vfm_rules_dma, &vfm_nr_rules_dma },
 };
 
 const struct vfm_rule *vfm_rule_at(size_t n)

@@ -22,6 +22,7 @@ static const struct {
 	{ vfm_bugs_arc, &vfm_nr_bugs_arc },
 	{ vfm_bugs_stop, &vfm_nr_bugs_stop },
 	{ vfm_bugs_irq, &vfm_nr_bugs_irq },
+	{ vfm_bugs_dma, &vfm_nr_bugs_dma },
 };
 
 const struct vfm_bug *vfm_bug_at(size_t n)
