@@ -67,6 +67,10 @@ extern const struct vfm_rule vfm_rules_irq[];
 extern const size_t vfm_nr_rules_irq;
 extern const struct vfm_rule vfm_rules_dma[];
 extern const size_t vfm_nr_rules_dma;
+extern const struct vfm_rule vfm_rules_log[];
+extern const size_t vfm_nr_rules_log;
+extern const struct vfm_rule vfm_rules_log_pages[];
+extern const size_t vfm_nr_rules_log_pages;
 
 /* ---- trial.c ---------------------------------------------------------------- */
 

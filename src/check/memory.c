@@ -139,6 +139,8 @@ bool vfm_trial_serve(struct vfm_trial *t, int fd, unsigned int ms)
 
 static bool first_change(const struct vfm_trial_memory *mem, const uint8_t *before, uint64_t *where)
 {
+	if (!memcmp(mem->at, before, mem->size))
+		return false;
 	for (uint64_t at = 0; at < mem->size; at++)
 		if (mem->at[at] != before[at]) {
 			*where = mem->iova + at;

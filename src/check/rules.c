@@ -11,10 +11,9 @@ static const struct {
 	const struct vfm_rule *rules;
 	const size_t *count;
 } tables[] = {
-	{ vfm_rules_arc, &vfm_nr_rules_arc },
-	{ vfm_rules_stop, &vfm_nr_rules_stop },
-	{ vfm_rules_irq, &vfm_nr_rules_irq },
-	{ vfm_rules_dma, &vfm_nr_rules_dma },
+	{ vfm_rules_arc, &vfm_nr_rules_arc }, { vfm_rules_stop, &vfm_nr_rules_stop },
+	{ vfm_rules_irq, &vfm_nr_rules_irq }, { vfm_rules_dma, &vfm_nr_rules_dma },
+	{ vfm_rules_log, &vfm_nr_rules_log }, { vfm_rules_log_pages, &vfm_nr_rules_log_pages },
 };
 
 const struct vfm_rule *vfm_rule_at(size_t n)

@@ -19,10 +19,9 @@ static const struct {
 	const struct vfm_bug *bugs;
 	const size_t *count;
 } tables[] = {
-	{ vfm_bugs_arc, &vfm_nr_bugs_arc },
-	{ vfm_bugs_stop, &vfm_nr_bugs_stop },
-	{ vfm_bugs_irq, &vfm_nr_bugs_irq },
-	{ vfm_bugs_dma, &vfm_nr_bugs_dma },
+	{ vfm_bugs_arc, &vfm_nr_bugs_arc }, { vfm_bugs_stop, &vfm_nr_bugs_stop },
+	{ vfm_bugs_irq, &vfm_nr_bugs_irq }, { vfm_bugs_dma, &vfm_nr_bugs_dma },
+	{ vfm_bugs_log, &vfm_nr_bugs_log },
 };
 
 const struct vfm_bug *vfm_bug_at(size_t n)

@@ -114,5 +114,7 @@ extern const struct vfm_bug vfm_bugs_irq[];
 extern const size_t vfm_nr_bugs_irq;
 extern const struct vfm_bug vfm_bugs_dma[];
 extern const size_t vfm_nr_bugs_dma;
+extern const struct vfm_bug vfm_bugs_log[];
+extern const size_t vfm_nr_bugs_log;
 
 #endif
