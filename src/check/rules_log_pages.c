@@ -453,8 +453,6 @@ static int follows_stream(struct vfm_trial *t)
 
 	if (ret)
 		return ret;
-	/* few pages, so that each is written again and again */
-	log.mem.size = VFM_TRIAL_LOG_UNITS / 2 * log.page;
 	copy = calloc(1, log.mem.size);
 	if (!copy)
 		return vfm_trial_skip(t, "no memory for a copy");
