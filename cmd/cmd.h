@@ -59,6 +59,17 @@ void cmd_explain(int ret, struct vfm_err *err);
 /** cmd_clean() - take control characters out of a text that came from outside. */
 void cmd_clean(char *text);
 
+/** struct cmd_exercise - how to make a device do something */
+struct cmd_exercise {
+	const struct vfm_exercise *exercise; /* NULL: nobody knows */
+	const struct vfm_exercise *loaded;   /* to be unloaded, or NULL */
+};
+
+/** cmd_exercise_open() - @name: a file or a model, or NULL: what is known for the device. */
+int cmd_exercise_open(struct cmd_exercise *ex, const char *name, const char *uri,
+		      struct vfm_err *err);
+void cmd_exercise_close(struct cmd_exercise *ex);
+
 /* ---- verbs and options ---------------------------------------------------- */
 
 enum cmd_option_id {
@@ -99,6 +110,7 @@ enum cmd_option_id {
 	CMD_OPT_OWNER,
 	CMD_OPT_ID,
 	CMD_OPT_RULE,
+	CMD_OPT_EXERCISE,
 	CMD_OPT_SEED,
 	CMD_OPT_QUICK,
 	CMD_NR_OPTIONS,
@@ -139,7 +151,7 @@ struct cmd_args {
 	const char *journal, *peer, *listen, *id;
 	struct cmd_memory_list memory, to_memory;
 	const char *tls, *tls_peer;
-	const char *rule;
+	const char *rule, *exercise;
 	uint64_t seed;
 	bool quick;
 	uint64_t rate;

@@ -33,21 +33,6 @@ static void print_result(void *user, const struct vfm_check_result *r)
 		printf("         %s\n", r->ops[i]);
 }
 
-/* How to make it do something, if it is a device that we know. */
-static const struct vfm_exercise *find_exercise(const char *uri)
-{
-	const struct vfm_exercise *exercise = NULL;
-	struct vfm_compat compat;
-	struct vfm_device *dev;
-
-	if (vfm_open(&dev, uri, NULL))
-		return NULL;
-	if (!vfm_device_get_compat(dev, &compat, NULL))
-		exercise = vfm_sim_exercise(compat.model);
-	vfm_device_close(dev);
-	return exercise;
-}
-
 int cmd_check(const struct cmd_args *args, struct vfm_err *err)
 {
 	struct vfm_check_opts opts = { .size = sizeof(opts),
@@ -55,12 +40,17 @@ int cmd_check(const struct cmd_args *args, struct vfm_err *err)
 				       .rules = args->rule,
 				       .seed = args->seed,
 				       .quick = args->quick,
-				       .exercise = find_exercise(args->operands[0]),
 				       .result = print_result,
 				       .user = (void *)args };
 	struct vfm_check_summary sum;
-	int ret = vfm_check(&opts, &sum, err);
+	struct cmd_exercise ex;
+	int ret = cmd_exercise_open(&ex, args->exercise, args->operands[0], err);
 
+	if (ret)
+		return ret;
+	opts.exercise = ex.exercise;
+	ret = vfm_check(&opts, &sum, err);
+	cmd_exercise_close(&ex);
 	if (ret)
 		return ret;
 	printf("%u passed, %u failed, %u skipped\n", sum.verdicts[VFM_VERDICT_PASSED],

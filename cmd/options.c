@@ -128,6 +128,8 @@ static const struct option_row rows[CMD_NR_OPTIONS] = {
 		.help = "only migrations whose name begins with ID" },
 	[CMD_OPT_RULE] = { "rule", KIND_TEXT, FIELD(rule), "PATTERN",
 		.help = "only rules whose name matches, as file names do" },
+	[CMD_OPT_EXERCISE] = { "exercise", KIND_TEXT, FIELD(exercise), "FILE|MODEL",
+		.help = "how to make the device do something: FILE.so, or of MODEL" },
 	[CMD_OPT_SEED] = { "seed", KIND_NUMBER, FIELD(seed), "N", .max = UINT64_MAX, .standard = 1,
 		.help = "of what is random; default 1" },
 	[CMD_OPT_QUICK] = { "quick", KIND_FLAG, FIELD(quick),

@@ -33,7 +33,8 @@ static const struct cmd_verb verbs[] = {
 		.run = cmd_check,
 		.operands = "URI",
 		.nr_operands = 1,
-		.options = CMD_BIT(RULE) | CMD_BIT(SEED) | CMD_BIT(QUICK) | CMD_BIT(TIMEOUT),
+		.options = CMD_BIT(RULE) | CMD_BIT(SEED) | CMD_BIT(QUICK) | CMD_BIT(TIMEOUT) |
+			   CMD_BIT(EXERCISE),
 		.summary = "whether a device is fit to migrate",
 		.notes = "Drives the device through everything that migration can ask of it. What "
 			 "it was\n"

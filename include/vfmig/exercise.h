@@ -77,6 +77,20 @@ struct vfm_exercise_entry {
 		visibility("default"))) extern const struct vfm_exercise_entry vfm_exercise_entry; \
 	const struct vfm_exercise_entry vfm_exercise_entry = { VFM_EXERCISE_API, &(ex) }
 
+/**
+ * vfm_exercise_load() - from a shared object that uses VFM_EXERCISE()
+ * @out: to be given to vfm_exercise_unload()
+ * @file: its path; a name without a slash is one in the working directory
+ *
+ * What is in it runs in this process. -ENOENT: it cannot be loaded; -EINVAL: it has no exercise,
+ * one of another version, or one that lacks what is required.
+ */
+int vfm_exercise_load(const struct vfm_exercise **out, const char *file,
+		      struct vfm_err *err) VFM_MUST_CHECK;
+
+/** vfm_exercise_unload() - no more of its calls may be made or running; accepts NULL. */
+void vfm_exercise_unload(const struct vfm_exercise *exercise);
+
 #ifdef __cplusplus
 }
 #endif

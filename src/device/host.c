@@ -22,6 +22,7 @@
 
 #include "base/cleanup.h"
 #include "base/util.h"
+#include "device/object.h"
 #include "protocol/v2.h"
 
 void vfm_host_lock(struct vfm_host *host)
@@ -489,21 +490,16 @@ VFM_API int vfm_device_from_driver(struct vfm_device **out, const struct vfm_dri
 VFM_API int vfm_device_load_driver(struct vfm_device **out, const char *path, const char *params,
 				   struct vfm_err *err)
 {
-	const struct vfm_driver_entry *entry;
+	const struct vfm_driver *driver;
+	const void *entry;
 	void *object;
-	int ret;
+	int ret = vfm_object_open(&object, &entry, path, "vfm_driver_entry", VFM_DRIVER_API, err);
 
-	object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	if (!object)
-		return vfm_fail(err, -ENOENT, "%s", dlerror());
-	entry = dlsym(object, "vfm_driver_entry");
-	if (!entry)
-		ret = vfm_fail(err, -EINVAL, "%s: exports no vfm_driver_entry", path);
-	else if (entry->api != VFM_DRIVER_API || !entry->driver)
-		ret = vfm_fail(err, -EINVAL, "%s: made for interface %" PRIu32 ", this is %d", path,
-			       entry->api, VFM_DRIVER_API);
-	else
-		ret = vfm_host_open(out, entry->driver, object, path, params, err);
+	if (ret)
+		return ret;
+	driver = ((const struct vfm_driver_entry *)entry)->driver;
+	ret = driver ? vfm_host_open(out, driver, object, path, params, err)
+		     : vfm_fail(err, -EINVAL, "%s: exports no driver", path);
 	if (ret)
 		dlclose(object);
 	return ret;

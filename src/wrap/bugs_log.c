@@ -285,6 +285,8 @@ static int stop_aside(struct vfm_device *dev, struct vfm_err *err)
 {
 	struct vfm_fault *f = vfm_fault_of(dev);
 
+	if (f->count[3])
+		return vfm_fail(err, -EINVAL, "stop log: none is running");
 	if (!f->flag)
 		return vfm_pass_stop_log(dev, err);
 	f->flag = false;

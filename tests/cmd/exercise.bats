@@ -1,0 +1,43 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright (c) vfmig authors
+# shellcheck disable=SC2154 # serve and start set variables by name
+
+# check --exercise: how to make a device do something
+
+load common
+
+@test "a device is checked with its author's exercise" {
+	"$VFMIG" check --exercise "$EXERCISE" "$MYDEV" >"$T/out"
+	grep -q ' 0 failed' "$T/out"
+	# also behind a socket, where the device is not in our process
+	serve a "$MYDEV"
+	"$VFMIG" check --exercise "$EXERCISE" "$URI_a" >"$T/served"
+	grep -q ' 0 failed' "$T/served"
+}
+
+@test "an exercise of the library can be named where the device cannot be asked for its model" {
+	serve a sim:dma,state=64K --no-extension
+	"$VFMIG" check --rule 'vfio.dma.write-arrives' "$URI_a" >"$T/without"
+	grep -q '^skipped' "$T/without"
+	"$VFMIG" check --rule 'vfio.dma.write-arrives' --exercise vfmig,sim-dma "$URI_a" >"$T/with"
+	grep -q '^passed' "$T/with"
+}
+
+@test "a device that is served passes as one in this process does" {
+	local face
+	for face in v2 v1; do
+		serve "$face" sim:dma,state=64K --face "$face"
+		local uri=URI_$face
+		"$VFMIG" check --rule 'v*' "${!uri}" >"$T/$face"
+		grep -q '^passed  *v2.log.follows-stream' "$T/$face"
+		run -1 grep -E '^(failed|hung|crashed)' "$T/$face"
+	done
+}
+
+@test "a file that is no exercise is misuse, and the text says why" {
+	run -2 "$VFMIG" check --exercise "$T/none.so" sim:dma,state=64K
+	[[ $output == *none.so* ]]
+	run -2 "$VFMIG" check --exercise "$MYDEV" sim:dma,state=64K
+	[[ $output == *"exports no vfm_exercise_entry"* ]]
+}
