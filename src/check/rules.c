@@ -11,9 +11,14 @@ static const struct {
 	const struct vfm_rule *rules;
 	const size_t *count;
 } tables[] = {
-	{ vfm_rules_arc, &vfm_nr_rules_arc }, { vfm_rules_stop, &vfm_nr_rules_stop },
-	{ vfm_rules_irq, &vfm_nr_rules_irq }, { vfm_rules_dma, &vfm_nr_rules_dma },
-	{ vfm_rules_log, &vfm_nr_rules_log }, { vfm_rules_log_pages, &vfm_nr_rules_log_pages },
+	{ vfm_rules_arc, &vfm_nr_rules_arc },
+	{ vfm_rules_stop, &vfm_nr_rules_stop },
+	{ vfm_rules_stop_dma, &vfm_nr_rules_stop_dma },
+	{ vfm_rules_irq, &vfm_nr_rules_irq },
+	{ vfm_rules_dma, &vfm_nr_rules_dma },
+	{ vfm_rules_log, &vfm_nr_rules_log },
+	{ vfm_rules_log_pages, &vfm_nr_rules_log_pages },
+	{ vfm_rules_log_ranges, &vfm_nr_rules_log_ranges },
 };
 
 const struct vfm_rule *vfm_rule_at(size_t n)

@@ -300,29 +300,6 @@ static int kept(struct vfm_trial *t)
 		   : must_come(t, fd, "an interrupt was caused in STOP, the device runs again");
 }
 
-/* As if to another device: saved, reset, and loaded; no further than the end of the image. */
-static int move(struct vfm_trial *t)
-{
-	struct vfm_image image;
-	int ret = vfm_trial_save(t, &image);
-
-	if (!ret)
-		ret = vfm_trial_reset(t);
-	if (!ret)
-		ret = vfm_trial_write(t, &image);
-	free(image.data);
-	return ret;
-}
-
-static int run(struct vfm_trial *t)
-{
-	struct vfm_err err;
-
-	/* vfm_trial_go() would leave RESUMING by a reset */
-	return vfm_device_set_state(t->dev, VFM_STATE_RUNNING, &err) ? vfm_trial_blocked(t, &err)
-								     : 0;
-}
-
 static int travels(struct vfm_trial *t)
 {
 	vfm_auto_fd int fd = -1;
@@ -332,15 +309,40 @@ static int travels(struct vfm_trial *t)
 	if (!ret)
 		ret = cause_stopped(t, fd);
 	if (!ret)
-		ret = move(t);
+		ret = vfm_trial_move(t);
 	if (!ret && wire(t, fd, &err))
 		ret = vfm_trial_blocked(t, &err);
 	if (!ret)
-		ret = run(t);
+		ret = vfm_trial_leave(t, VFM_STATE_RUNNING);
 	return ret ? ret
 		   : must_come(t, fd,
 			       "an interrupt was caused in STOP, the device saved, reset, loaded, "
 			       "and runs");
+}
+
+static int none_when_loaded(struct vfm_trial *t)
+{
+	vfm_auto_fd int fd = -1, later = -1;
+	struct vfm_err err;
+	int ret = wired(t, &fd);
+
+	if (!ret)
+		ret = cause_stopped(t, fd);
+	if (!ret)
+		ret = vfm_trial_move(t);
+	if (!ret)
+		ret = new_eventfd(t, &later);
+	if (!ret && wire(t, later, &err))
+		ret = vfm_trial_blocked(t, &err);
+	if (!ret && came(t, later, VFM_TRIAL_QUIET_MS))
+		ret = vfm_trial_fail(t, "in RESUMING, with an image that has an interrupt pending, "
+					"its eventfd was signalled");
+	if (!ret)
+		ret = vfm_trial_leave(t, VFM_STATE_STOP);
+	if (!ret && came(t, later, VFM_TRIAL_QUIET_MS))
+		ret = vfm_trial_fail(t, "in STOP, loaded from an image that has an interrupt "
+					"pending, its eventfd was signalled");
+	return ret;
 }
 
 static int wiring_answers(struct vfm_trial *t)
@@ -373,13 +375,13 @@ static int wired_in_resuming(struct vfm_trial *t)
 	int ret = wired(t, &fd);
 
 	if (!ret)
-		ret = move(t);
+		ret = vfm_trial_move(t);
 	if (!ret)
 		ret = new_eventfd(t, &later);
 	if (!ret && wire(t, later, &err))
 		ret = vfm_trial_fail(t, "in RESUMING interrupts cannot be wired: %s", err.msg);
 	if (!ret)
-		ret = run(t);
+		ret = vfm_trial_leave(t, VFM_STATE_RUNNING);
 	return ret ? ret : still_comes(t, later, "wired in RESUMING, and RUNNING now:");
 }
 
@@ -481,6 +483,20 @@ const struct vfm_rule vfm_rules_irq[] = {
 			.severity = VFM_SEVERITY_SHOULD },
 		.needs = VFM_NEED_STOP_COPY | VFM_NEED_INTERRUPT | VFM_NEED_RESET,
 		.run = travels,
+	},
+	{
+		.is = { .name = "v2.irq.none-when-loaded",
+			.title = "no interrupt from a device that is loaded before it runs",
+			.source = "<vfmig/device.h>, vfm_device_set_irqs(): none is raised before "
+				  "the "
+				  "device runs",
+			.text = "As v2.irq.travels, with a look in RESUMING and in STOP: the "
+				"machine "
+				"at the destination is not ready to take one, and the source may "
+				"still be the one that runs in the end.\n",
+			.severity = VFM_SEVERITY_MUST },
+		.needs = VFM_NEED_STOP_COPY | VFM_NEED_INTERRUPT | VFM_NEED_RESET,
+		.run = none_when_loaded,
 	},
 	{
 		.is = { .name = "v2.irq.wiring-answers",

@@ -3,7 +3,7 @@
 
 /*
  * Rules about the life of a dirty log: when it can begin and end, and what may not touch it.
- * Which pages are in it is in rules_log_pages.c.
+ * Which pages are in it is in rules_log_pages.c, what can be asked of it in rules_log_ranges.c.
  */
 
 #include "check/check.h"

@@ -92,6 +92,21 @@ int vfm_trial_go(struct vfm_trial *t, enum vfm_state state)
 	return ret ? vfm_trial_blocked(t, &err) : 0;
 }
 
+int vfm_trial_each(struct vfm_trial *t, const enum vfm_state *states, size_t nr,
+		   int (*look)(struct vfm_trial *t, enum vfm_state state, void *seen), void *seen)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < nr; i++) {
+		if (!vfm_state_exists(t->migration, states[i]))
+			continue;
+		ret = vfm_trial_go(t, states[i]);
+		if (!ret)
+			ret = look(t, states[i], seen);
+	}
+	return ret;
+}
+
 int vfm_trial_reset(struct vfm_trial *t)
 {
 	struct vfm_err err;
@@ -167,4 +182,24 @@ int vfm_trial_write(struct vfm_trial *t, const struct vfm_image *image)
 					  VFM_MIN(image->size - at, READ_SIZE), &err))
 			ret = vfm_trial_blocked(t, &err);
 	return ret;
+}
+
+int vfm_trial_move(struct vfm_trial *t)
+{
+	struct vfm_image image;
+	int ret = vfm_trial_save(t, &image);
+
+	if (!ret)
+		ret = vfm_trial_reset(t);
+	if (!ret)
+		ret = vfm_trial_write(t, &image);
+	free(image.data);
+	return ret;
+}
+
+int vfm_trial_leave(struct vfm_trial *t, enum vfm_state state)
+{
+	struct vfm_err err;
+
+	return vfm_device_set_state(t->dev, state, &err) ? vfm_trial_blocked(t, &err) : 0;
 }

@@ -111,21 +111,34 @@ static int note_wiring(struct vfm_device *dev, const struct vfm_irq_set *set, st
 	return vfm_pass_set_irqs(dev, set, err);
 }
 
-/* A register is written, and somebody is told at once, whatever the state. */
-static int interrupt_at_once(struct vfm_device *dev, uint32_t index, uint64_t offset,
-			     const void *buf, size_t len, struct vfm_err *err)
+static int trigger(struct vfm_device *dev, struct vfm_err *err)
 {
-	struct vfm_fault *f = vfm_fault_of(dev);
+	const struct vfm_fault *f = vfm_fault_of(dev);
 	const struct vfm_irq_set set = { .flags =
 						 VFM_IRQ_SET_DATA_NONE | VFM_IRQ_SET_ACTION_TRIGGER,
 					 .index = (uint32_t)f->count[0],
 					 .start = (uint32_t)f->count[1],
 					 .count = 1 };
+
+	return f->flag ? vfm_pass_set_irqs(dev, &set, err) : 0;
+}
+
+/* A register is written, and somebody is told at once, whatever the state. */
+static int interrupt_at_once(struct vfm_device *dev, uint32_t index, uint64_t offset,
+			     const void *buf, size_t len, struct vfm_err *err)
+{
 	int ret = vfm_pass_write_region(dev, index, offset, buf, len, err);
 
-	if (!ret && f->flag && index < VFM_PCI_ROM && is_stopped(dev))
-		ret = vfm_pass_set_irqs(dev, &set, err);
-	return ret;
+	return !ret && index < VFM_PCI_ROM && is_stopped(dev) ? trigger(dev, err) : ret;
+}
+
+/* Out of RESUMING, and the last vector that was wired is told, whether it is due or not. */
+static int interrupt_on_load(struct vfm_device *dev, enum vfm_state state, struct vfm_err *err)
+{
+	bool loaded = vfm_fault_state(dev) == VFM_STATE_RESUMING;
+	int ret = VFM_PASS(vfm_pass_inner(dev), set_state, err, state);
+
+	return !ret && loaded && state == VFM_STATE_STOP ? trigger(dev, err) : ret;
 }
 
 static int forgotten(struct vfm_device *dev, uint32_t index, uint64_t offset, const void *buf,
@@ -178,6 +191,13 @@ const struct vfm_bug vfm_bugs_irq[] = {
 			.where = "" },
 		.rules = { "v2.irq.kept", "v2.irq.travels" },
 		.ops = { .write_region = forgotten },
+	},
+	{
+		.is = { .name = "irq-when-loaded",
+			.title = "an interrupt is given out when an image was loaded",
+			.where = "" },
+		.rules = { "v2.irq.none-when-loaded" },
+		.ops = { .set_irqs = note_wiring, .set_state = interrupt_on_load },
 	},
 	{
 		.is = { .name = "irq-no-wiring-when-stopped",

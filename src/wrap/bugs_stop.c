@@ -128,15 +128,38 @@ static int get_p2p_told(struct vfm_device *dev, enum vfm_state *state, struct vf
 	return told_state(dev, state, VFM_STATE_RUNNING_P2P, err);
 }
 
-/* The other way round: what was mapped is gone when it runs again. */
-static int maps_lost(struct vfm_device *dev, enum vfm_state state, struct vfm_err *err)
+/* The same for a device that was loaded: it runs when it leaves RESUMING. */
+static int runs_when_loaded(struct vfm_device *dev, enum vfm_state state, struct vfm_err *err)
 {
-	bool stopped = is_stopped(dev);
+	struct vfm_fault *f = vfm_fault_of(dev);
+	bool early = state == VFM_STATE_STOP && vfm_fault_state(dev) == VFM_STATE_RESUMING;
+	int ret = VFM_PASS(f->pass.inner, set_state, err, early ? VFM_STATE_RUNNING : state);
+
+	if (!ret)
+		f->count[0] = early;
+	return ret;
+}
+
+/* The other way round: what was mapped is gone when it runs again. */
+static int unmap_on_run(struct vfm_device *dev, enum vfm_state state, bool loaded,
+			struct vfm_err *err)
+{
+	bool applies = is_stopped(dev) && (vfm_fault_state(dev) == VFM_STATE_RESUMING) == loaded;
 	int ret = VFM_PASS(vfm_pass_inner(dev), set_state, err, state);
 
-	if (!ret && stopped && state == VFM_STATE_RUNNING)
+	if (!ret && applies && state == VFM_STATE_RUNNING)
 		ret = vfm_pass_unmap_all(dev, err);
 	return ret;
+}
+
+static int lost_on_stop(struct vfm_device *dev, enum vfm_state state, struct vfm_err *err)
+{
+	return unmap_on_run(dev, state, false, err);
+}
+
+static int lost_on_load(struct vfm_device *dev, enum vfm_state state, struct vfm_err *err)
+{
+	return unmap_on_run(dev, state, true, err);
 }
 
 const struct vfm_bug vfm_bugs_stop[] = {
@@ -187,7 +210,23 @@ const struct vfm_bug vfm_bugs_stop[] = {
 			.title = "mappings are gone when it runs again",
 			.where = "" },
 		.rules = { "v2.stop.dma-goes-on" },
-		.ops = { .set_state = maps_lost },
+		.ops = { .set_state = lost_on_stop },
+	},
+	{
+		.is = { .name = "dma-when-loaded",
+			.title = "STOP after RESUMING is told, and it runs",
+			.where = "" },
+		.rules = { "v2.stop.no-dma-when-loaded", "v2.irq.none-when-loaded" },
+		.ops = { .set_state = runs_when_loaded,
+			 .get_state = get_stop_told,
+			 .reset = reset_told },
+	},
+	{
+		.is = { .name = "dma-lost-on-load",
+			.title = "mappings are gone when it was loaded and runs",
+			.where = "" },
+		.rules = { "v2.stop.dma-goes-on-loaded" },
+		.ops = { .set_state = lost_on_load },
 	},
 	{
 		.is = { .name = "dma-in-p2p",
