@@ -92,6 +92,20 @@ extern const struct vfm_rule vfm_rules_damage[];
 extern const size_t vfm_nr_rules_damage;
 extern const struct vfm_rule vfm_rules_foreign[];
 extern const size_t vfm_nr_rules_foreign;
+extern const struct vfm_rule vfm_rules_stop[];
+extern const size_t vfm_nr_rules_stop;
+extern const struct vfm_rule vfm_rules_stop_dma[];
+extern const size_t vfm_nr_rules_stop_dma;
+extern const struct vfm_rule vfm_rules_irq[];
+extern const size_t vfm_nr_rules_irq;
+extern const struct vfm_rule vfm_rules_dma[];
+extern const size_t vfm_nr_rules_dma;
+extern const struct vfm_rule vfm_rules_log[];
+extern const size_t vfm_nr_rules_log;
+extern const struct vfm_rule vfm_rules_log_pages[];
+extern const size_t vfm_nr_rules_log_pages;
+extern const struct vfm_rule vfm_rules_log_ranges[];
+extern const size_t vfm_nr_rules_log_ranges;
 
 /* ---- trial.c ---------------------------------------------------------------- */
 
@@ -160,6 +174,14 @@ int vfm_trial_reopen(struct vfm_trial *t) VFM_MUST_CHECK;
 int vfm_trial_each_state(struct vfm_trial *t,
 			 int (*fn)(struct vfm_trial *t, enum vfm_state state, void *user),
 			 void *user) VFM_MUST_CHECK;
+/**
+ * vfm_trial_each() - to each of these states that the device has, and look there
+ *
+ * @look: as the function of a rule; @seen is handed to it
+ */
+int vfm_trial_each(struct vfm_trial *t, const enum vfm_state *states, size_t nr,
+		   int (*look)(struct vfm_trial *t, enum vfm_state state, void *seen),
+		   void *seen) VFM_MUST_CHECK;
 
 /** vfm_trial_reset() - fresh, in RUNNING, as far as that is not what the rule is about. */
 int vfm_trial_reset(struct vfm_trial *t) VFM_MUST_CHECK;
@@ -289,5 +311,10 @@ int vfm_trial_must_save(struct vfm_trial *t, const struct vfm_image *image,
  * For rules that compare images. The device is in STOP_COPY then, and has read it whole.
  */
 int vfm_trial_trusted(struct vfm_trial *t, struct vfm_image *image) VFM_MUST_CHECK;
+/** vfm_trial_move() - as if to another device: saved, reset, and loaded; in RESUMING then. */
+int vfm_trial_move(struct vfm_trial *t) VFM_MUST_CHECK;
+
+/** vfm_trial_leave() - out of RESUMING with what was loaded, not by a reset. */
+int vfm_trial_leave(struct vfm_trial *t, enum vfm_state state) VFM_MUST_CHECK;
 
 #endif

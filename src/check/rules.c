@@ -25,6 +25,13 @@ static const struct {
 	{ vfm_rules_carry, &vfm_nr_rules_carry },
 	{ vfm_rules_foreign, &vfm_nr_rules_foreign },
 	{ vfm_rules_damage, &vfm_nr_rules_damage },
+	{ vfm_rules_stop, &vfm_nr_rules_stop },
+	{ vfm_rules_stop_dma, &vfm_nr_rules_stop_dma },
+	{ vfm_rules_irq, &vfm_nr_rules_irq },
+	{ vfm_rules_dma, &vfm_nr_rules_dma },
+	{ vfm_rules_log, &vfm_nr_rules_log },
+	{ vfm_rules_log_pages, &vfm_nr_rules_log_pages },
+	{ vfm_rules_log_ranges, &vfm_nr_rules_log_ranges },
 };
 
 const struct vfm_rule *vfm_rule_at(size_t n)

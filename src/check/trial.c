@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/util.h"
 #include "wrap/hook.h"
@@ -145,6 +146,21 @@ int vfm_trial_each_state(struct vfm_trial *t,
 	return ret;
 }
 
+int vfm_trial_each(struct vfm_trial *t, const enum vfm_state *states, size_t nr,
+		   int (*look)(struct vfm_trial *t, enum vfm_state state, void *seen), void *seen)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < nr; i++) {
+		if (!vfm_state_exists(t->migration, states[i]))
+			continue;
+		ret = vfm_trial_go(t, states[i]);
+		if (!ret)
+			ret = look(t, states[i], seen);
+	}
+	return ret;
+}
+
 int vfm_trial_reset(struct vfm_trial *t)
 {
 	enum vfm_state now = VFM_STATE_RUNNING;
@@ -176,4 +192,26 @@ int vfm_trial_in_state(struct vfm_trial *t, enum vfm_state state, const char *af
 		return vfm_trial_fail(t, "after %s it is in %s and not in %s", after,
 				      vfm_state_name(now), vfm_state_name(state));
 	return 0;
+}
+
+/* ---- elsewhere --------------------------------------------------------------------- */
+
+int vfm_trial_move(struct vfm_trial *t)
+{
+	struct vfm_image image;
+	int ret = vfm_trial_save(t, &image);
+
+	if (!ret)
+		ret = vfm_trial_reset(t);
+	if (!ret)
+		ret = vfm_trial_write(t, &image);
+	free(image.data);
+	return ret;
+}
+
+int vfm_trial_leave(struct vfm_trial *t, enum vfm_state state)
+{
+	struct vfm_err err;
+
+	return vfm_device_set_state(t->dev, state, &err) ? vfm_trial_blocked(t, &err) : 0;
 }

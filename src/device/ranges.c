@@ -60,3 +60,25 @@ int vfm_ranges_fit(struct vfm_range *ranges, size_t *nr, size_t max)
 	*nr = join(ranges, *nr, gaps[*nr - max - 1]);
 	return 0;
 }
+
+/* The range that holds @iova, or NULL. */
+static const struct vfm_range *holder(const struct vfm_range *ranges, size_t nr, uint64_t iova)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (iova >= ranges[i].iova && iova - ranges[i].iova < ranges[i].size)
+			return &ranges[i];
+	return NULL;
+}
+
+bool vfm_ranges_cover(const struct vfm_range *ranges, size_t nr, uint64_t iova, uint64_t size)
+{
+	const struct vfm_range *r;
+
+	while (size && (r = holder(ranges, nr, iova))) {
+		uint64_t part = VFM_MIN(size, r->size - (iova - r->iova));
+
+		iova += part;
+		size -= part;
+	}
+	return !size;
+}

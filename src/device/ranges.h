@@ -2,8 +2,8 @@
 // Copyright (c) vfmig authors
 
 /*
- * Ranges of addresses in an array, sorted, none of which wraps: making fewer of them. What is
- * joined covers all that its parts did, and what lay in between.
+ * Ranges of addresses in an array, none of which wraps. Making fewer of them, if they are sorted:
+ * what is joined covers all that its parts did, and what lay in between.
  */
 
 #ifndef VFM_DEVICE_RANGES_H
@@ -24,5 +24,10 @@ size_t vfm_ranges_join(struct vfm_range *ranges, size_t nr) VFM_MUST_CHECK;
  * Gaps of one size are all joined or none, so fewer than @max may be left. -ENOMEM.
  */
 int vfm_ranges_fit(struct vfm_range *ranges, size_t *nr, size_t max) VFM_MUST_CHECK;
+
+/** vfm_ranges_cover() - whether all of [@iova, @iova + @size) lies in some of them, in any order.
+ */
+bool vfm_ranges_cover(const struct vfm_range *ranges, size_t nr, uint64_t iova,
+		      uint64_t size) VFM_MUST_CHECK;
 
 #endif

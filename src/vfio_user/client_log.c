@@ -34,6 +34,7 @@
 
 #include "base/bitmap.h"
 #include "base/util.h"
+#include "device/ranges.h"
 
 #define PAGE 4096u
 
@@ -385,10 +386,11 @@ static int report_by_parts(struct vfm_client *c, uint64_t iova, uint64_t size, u
 	struct vfm_client_log_part *p, *next;
 	int ret = 0;
 
-	for (p = c->log.parts; p && !ret; p = p->next) {
+	if (!vfm_ranges_cover(c->log.ranges, c->log.nr_ranges, iova, size))
+		return vfm_fail(err, -EINVAL, "it is not all logged");
+	for (p = c->log.parts; p && !ret; p = p->next)
 		if (touches(p, base, last))
 			ret = refresh(c, p, err);
-	}
 	if (ret)
 		return ret;
 	for (p = c->log.parts; p; p = next) {
@@ -511,8 +513,6 @@ static int start_by_features(struct vfm_client *c, uint64_t *page_size,
 		return ret;
 	}
 	c->log.page_size = chosen;
-	c->log.nr_ranges = nr_ranges;
-	memcpy(c->log.ranges, ranges, nr_ranges * sizeof(*ranges));
 	*page_size = chosen;
 	return 0;
 }
@@ -558,9 +558,13 @@ int vfm_client_start_log(struct vfm_device *dev, uint64_t *page_size,
 		if (vfm_client_refused(ret) && !c->dead)
 			ret = vfm_fail(err, -ENOTTY, "the server keeps no dirty log");
 	}
-	if (ret)
+	if (ret) {
 		vfm_fail_prefix(err, "start the log");
-	return ret;
+		return ret;
+	}
+	c->log.nr_ranges = nr_ranges;
+	memcpy(c->log.ranges, ranges, nr_ranges * sizeof(*ranges));
+	return 0;
 }
 
 /* Whether one could run is what some want to know by this: a server that can tell is asked. */

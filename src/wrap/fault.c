@@ -31,6 +31,10 @@ static const struct {
 	{ vfm_bugs_size, &vfm_nr_bugs_size },
 	{ vfm_bugs_image, &vfm_nr_bugs_image },
 	{ vfm_bugs_damage, &vfm_nr_bugs_damage },
+	{ vfm_bugs_stop, &vfm_nr_bugs_stop },
+	{ vfm_bugs_irq, &vfm_nr_bugs_irq },
+	{ vfm_bugs_dma, &vfm_nr_bugs_dma },
+	{ vfm_bugs_log, &vfm_nr_bugs_log },
 };
 
 const struct vfm_bug *vfm_bug_at(size_t n)

@@ -97,5 +97,13 @@ extern const struct vfm_bug vfm_bugs_image[];
 extern const size_t vfm_nr_bugs_image;
 extern const struct vfm_bug vfm_bugs_damage[];
 extern const size_t vfm_nr_bugs_damage;
+extern const struct vfm_bug vfm_bugs_stop[];
+extern const size_t vfm_nr_bugs_stop;
+extern const struct vfm_bug vfm_bugs_irq[];
+extern const size_t vfm_nr_bugs_irq;
+extern const struct vfm_bug vfm_bugs_dma[];
+extern const size_t vfm_nr_bugs_dma;
+extern const struct vfm_bug vfm_bugs_log[];
+extern const size_t vfm_nr_bugs_log;
 
 #endif

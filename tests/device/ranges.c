@@ -96,11 +96,39 @@ static void fit(void **state)
 	}
 }
 
+/* In any order, overlapping or not: covered is what holds no address that is in none. */
+static void cover(void **state)
+{
+	uint64_t seed = 3;
+
+	(void)state;
+	for (unsigned int round = 0; round < 2000; round++) {
+		struct vfm_range ranges[SPACE + 1];
+		bool held[SPACE];
+		size_t nr = random_ranges(&seed, ranges, false);
+		uint64_t iova = test_random_below(&seed, SPACE);
+		uint64_t size = test_random_below(&seed, VFM_MIN(SPACE - iova, 32) + 1);
+		bool all = true;
+
+		mark(held, ranges, nr);
+		for (uint64_t i = iova; i < iova + size; i++)
+			all &= held[i];
+		if (nr > 1) {
+			struct vfm_range first = ranges[0];
+
+			ranges[0] = ranges[nr - 1];
+			ranges[nr - 1] = first;
+		}
+		assert_int_equal(vfm_ranges_cover(ranges, nr, BASE + iova, size), all);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(join),
 		cmocka_unit_test(fit),
+		cmocka_unit_test(cover),
 	};
 
 	return RUN_TESTS(tests);

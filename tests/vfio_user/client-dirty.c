@@ -100,7 +100,7 @@ static struct vfm_device *start_on(struct peer *p, const struct peer_opts *opts)
 {
 	struct vfm_device *dev = peer_open(p, opts);
 	struct vfm_dma_map map = { .iova = IOVA, .size = SIZE, .flags = 3, .fd = p->mem_fd };
-	struct vfm_range range = { IOVA, SIZE };
+	struct vfm_range range = { IOVA, SIZE + 0x10000 };
 	uint64_t page = 8192;
 
 	assert_int_equal(vfm_device_map_dma(dev, &map, NULL), 0);

@@ -292,6 +292,9 @@ static void started_once(void **state)
 	assert_int_equal(vfm_device_stop_log(dev, &err), -EINVAL);
 	assert_int_equal(vfm_device_start_log(dev, &page, &range, 1, NULL), 0);
 	assert_int_equal(vfm_device_start_log(dev, &page, &range, 1, &err), -EINVAL);
+	/* what nobody logs is not clean */
+	assert_int_equal(vfm_device_report_log(dev, 61440, 8192, 4096, bitmap, &err), -EINVAL);
+	assert_int_equal(vfm_device_report_log(dev, 65536, 4096, 4096, bitmap, &err), -EINVAL);
 	pthread_mutex_lock(&p.lock);
 	peer_dirty(&p, 8192, 1);
 	pthread_mutex_unlock(&p.lock);
