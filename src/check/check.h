@@ -7,6 +7,7 @@
  *   rules.c          the order of the rules
  *   rules_*.c        rules, by what they are about
  *   trial.c          one rule on one device: what rules call
+ *   v1_trial.c       the same for the migration region
  *   run.c            a process for each trial, a watchdog, and what comes of it
  *
  * A rule is a function that drives a device. What it wants to know may fail in ways that
@@ -61,6 +62,18 @@ const struct vfm_rule *vfm_rule_at(size_t n);
 /* The tables, each in its rules_*.c. */
 extern const struct vfm_rule vfm_rules_arc[];
 extern const size_t vfm_nr_rules_arc;
+extern const struct vfm_rule vfm_rules_v1_register[];
+extern const size_t vfm_nr_rules_v1_register;
+extern const struct vfm_rule vfm_rules_v1_state[];
+extern const size_t vfm_nr_rules_v1_state;
+extern const struct vfm_rule vfm_rules_v1_save[];
+extern const size_t vfm_nr_rules_v1_save;
+extern const struct vfm_rule vfm_rules_v1_data[];
+extern const size_t vfm_nr_rules_v1_data;
+extern const struct vfm_rule vfm_rules_v1_resume[];
+extern const size_t vfm_nr_rules_v1_resume;
+extern const struct vfm_rule vfm_rules_v1_refuse[];
+extern const size_t vfm_nr_rules_v1_refuse;
 
 /* ---- trial.c ---------------------------------------------------------------- */
 

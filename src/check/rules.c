@@ -12,6 +12,12 @@ static const struct {
 	const size_t *count;
 } tables[] = {
 	{ vfm_rules_arc, &vfm_nr_rules_arc },
+	{ vfm_rules_v1_register, &vfm_nr_rules_v1_register },
+	{ vfm_rules_v1_state, &vfm_nr_rules_v1_state },
+	{ vfm_rules_v1_save, &vfm_nr_rules_v1_save },
+	{ vfm_rules_v1_data, &vfm_nr_rules_v1_data },
+	{ vfm_rules_v1_resume, &vfm_nr_rules_v1_resume },
+	{ vfm_rules_v1_refuse, &vfm_nr_rules_v1_refuse },
 };
 
 const struct vfm_rule *vfm_rule_at(size_t n)

@@ -29,6 +29,7 @@
 #include "base/cleanup.h"
 #include "base/util.h"
 #include "check/needs.h"
+#include "check/v1_trial.h"
 #include "wrap/wrap.h"
 
 #define TIMEOUT_MS 20000
@@ -68,10 +69,16 @@ static void note_op(void *user, const struct vfm_trace_op *op)
 	s->late |= op->ret == -ETIMEDOUT;
 }
 
+/* In the raw form there are the states of v1, and maybe no others. */
+static bool is_v1(const struct vfm_trial *t)
+{
+	return t->rule->needs & VFM_NEED_V1;
+}
+
 static int open_device(struct vfm_trial *t, struct shared *s)
 {
 	const struct vfm_trace_sink sink = { .fn = note_op, .user = s };
-	enum vfm_check_form form = t->rule->needs & VFM_NEED_V1 ? VFM_CHECK_V1 : VFM_CHECK_V2;
+	enum vfm_check_form form = is_v1(t) ? VFM_CHECK_V1 : VFM_CHECK_V2;
 	struct vfm_device *dev;
 	int ret = t->opts->open(t->opts->user, form, &dev, &s->err);
 
@@ -90,6 +97,8 @@ static int bring_to_running(struct vfm_trial *t)
 	enum vfm_state state;
 	struct vfm_err err;
 
+	if (is_v1(t))
+		return vfm_trial_v1_go(t, VFM_V1_STATE_RUNNING);
 	if (!t->migration)
 		return 0;
 	if (vfm_device_get_state(t->dev, &state, &err))
@@ -116,9 +125,14 @@ static int begin_exercise(struct vfm_trial *t)
 static void put_back(struct vfm_trial *t)
 {
 	enum vfm_state state;
+	struct vfm_err err;
 
 	if (t->exercise)
 		t->opts->exercise->end(t->exercise);
+	if (is_v1(t)) {
+		vfm_v1_bring_to_running(t, &err);
+		return;
+	}
 	if (!t->migration ||
 	    (!vfm_device_get_state(t->dev, &state, NULL) && state == VFM_STATE_RUNNING))
 		return;

@@ -20,6 +20,9 @@ static const struct {
 	const size_t *count;
 } tables[] = {
 	{ vfm_bugs_arc, &vfm_nr_bugs_arc },
+	{ vfm_bugs_v1_state, &vfm_nr_bugs_v1_state },
+	{ vfm_bugs_v1_save, &vfm_nr_bugs_v1_save },
+	{ vfm_bugs_v1_resume, &vfm_nr_bugs_v1_resume },
 };
 
 const struct vfm_bug *vfm_bug_at(size_t n)

@@ -105,5 +105,11 @@ int vfm_fault_open(struct vfm_device **out, struct vfm_device *inner, const char
 /* The tables of bugs, by what they are about; each in its bugs_*.c. */
 extern const struct vfm_bug vfm_bugs_arc[];
 extern const size_t vfm_nr_bugs_arc;
+extern const struct vfm_bug vfm_bugs_v1_state[];
+extern const size_t vfm_nr_bugs_v1_state;
+extern const struct vfm_bug vfm_bugs_v1_save[];
+extern const size_t vfm_nr_bugs_v1_save;
+extern const struct vfm_bug vfm_bugs_v1_resume[];
+extern const size_t vfm_nr_bugs_v1_resume;
 
 #endif
