@@ -84,6 +84,7 @@ extern const size_t vfm_nr_rules_v1_refuse;
  * @rule: which
  * @info, @migration: of the device; @migration 0: it cannot migrate
  * @region: of the migration region, for rules that need it
+ * @described: that region; some devices describe nothing while they are stopped
  * @exercise: what the device's exercise has made for itself
  * @seed: of this trial, for vfm_trial_random()
  * @result: shared with the process that waits
@@ -96,6 +97,7 @@ struct vfm_trial {
 	struct vfm_device_info info;
 	uint64_t migration;
 	uint32_t region;
+	struct vfm_region described;
 	void *exercise;
 	uint64_t seed;
 	struct vfm_check_result *result;

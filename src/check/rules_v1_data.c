@@ -18,14 +18,10 @@
 
 /* All chunks of a stop-copy, of which the data is not read, so that they may be anywhere. */
 static int each_chunk(struct vfm_trial *t,
-		      int (*judge)(struct vfm_trial *t, const struct vfm_region *region,
-				   const struct vfm_v1_chunk *chunk))
+		      int (*judge)(struct vfm_trial *t, const struct vfm_v1_chunk *chunk))
 {
-	struct vfm_region region;
-	int ret = vfm_trial_v1_region(t, &region);
+	int ret = vfm_trial_v1_go(t, VFM_V1_STATE_STOP_COPY);
 
-	if (!ret)
-		ret = vfm_trial_v1_go(t, VFM_V1_STATE_STOP_COPY);
 	for (int i = 0; !ret && i < SOME_CHUNKS; i++) {
 		struct vfm_v1_chunk chunk;
 
@@ -36,22 +32,21 @@ static int each_chunk(struct vfm_trial *t,
 		if (!ret)
 			ret = vfm_trial_v1_get(t, VFM_V1_DATA_SIZE, &chunk.size);
 		if (!ret)
-			ret = judge(t, &region, &chunk);
+			ret = judge(t, &chunk);
 	}
 	return ret;
 }
 
-static int judge_inside(struct vfm_trial *t, const struct vfm_region *region,
-			const struct vfm_v1_chunk *chunk)
+static int judge_inside(struct vfm_trial *t, const struct vfm_v1_chunk *chunk)
 {
 	if (chunk->offset >= VFM_V1_REGISTERS_END &&
-	    vfm_range_inside(chunk->offset, chunk->size, region->size))
+	    vfm_range_inside(chunk->offset, chunk->size, t->described.size))
 		return 0;
 	return vfm_trial_fail(t,
 			      "a chunk of 0x%" PRIx64 " bytes at 0x%" PRIx64
 			      "; it must lie behind the registers, from 0x%x on, and in the "
 			      "0x%" PRIx64 " bytes of the region",
-			      chunk->size, chunk->offset, VFM_V1_REGISTERS_END, region->size);
+			      chunk->size, chunk->offset, VFM_V1_REGISTERS_END, t->described.size);
 }
 
 static int chunks_inside(struct vfm_trial *t)
@@ -59,10 +54,8 @@ static int chunks_inside(struct vfm_trial *t)
 	return each_chunk(t, judge_inside);
 }
 
-static int judge_not_empty(struct vfm_trial *t, const struct vfm_region *region,
-			   const struct vfm_v1_chunk *chunk)
+static int judge_not_empty(struct vfm_trial *t, const struct vfm_v1_chunk *chunk)
 {
-	(void)region;
 	return chunk->size ? 0
 			   : vfm_trial_fail(t,
 					    "in STOP_COPY pending_bytes read %" PRIu64
@@ -84,12 +77,11 @@ static bool in_area(const struct vfm_region *region, uint64_t offset)
 	return region->flags & VFM_REGION_MMAP && !region->nr_areas;
 }
 
-static int judge_aligned(struct vfm_trial *t, const struct vfm_region *region,
-			 const struct vfm_v1_chunk *chunk)
+static int judge_aligned(struct vfm_trial *t, const struct vfm_v1_chunk *chunk)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
-	if (!in_area(region, chunk->offset) || chunk->offset % page == 0)
+	if (!in_area(&t->described, chunk->offset) || chunk->offset % page == 0)
 		return 0;
 	return vfm_trial_fail(t,
 			      "a chunk is at 0x%" PRIx64

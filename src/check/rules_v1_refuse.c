@@ -159,33 +159,34 @@ static int twice(struct vfm_trial *t)
 	return 0;
 }
 
+static int refuse_size(struct vfm_trial *t, uint64_t offset, uint64_t size)
+{
+	uint64_t room = t->described.size - offset;
+
+	if (size <= room || vfm_v1_put(t, VFM_V1_DATA_SIZE, size, NULL))
+		return 0;
+	return vfm_trial_fail(t,
+			      "data_size 0x%" PRIx64
+			      " was written and not refused; from data_offset 0x%" PRIx64
+			      " the region has 0x%" PRIx64 " bytes",
+			      size, offset, room);
+}
+
 static int oversize(struct vfm_trial *t)
 {
-	struct vfm_region region;
+	static const uint64_t sizes[] = { UINT64_C(1) << 32, UINT64_C(1) << 63, UINT64_MAX };
 	uint64_t offset = 0;
-	int ret = vfm_trial_v1_region(t, &region);
+	int ret = vfm_trial_v1_go(t, VFM_V1_STATE_RESUMING);
 
-	if (!ret)
-		ret = vfm_trial_v1_go(t, VFM_V1_STATE_RESUMING);
 	if (!ret)
 		ret = vfm_trial_v1_get(t, VFM_V1_DATA_OFFSET, &offset);
-	if (!ret && offset > region.size)
+	if (!ret && offset > t->described.size)
 		ret = vfm_trial_skip(t, "could not be tried: data_offset is beyond the region");
-	if (!ret) {
-		const uint64_t sizes[] = { region.size - offset + 1, UINT64_C(1) << 32,
-					   UINT64_C(1) << 63, UINT64_MAX, UINT64_MAX - offset + 1 };
-
-		for (size_t i = 0; !ret && i < VFM_ARRAY_SIZE(sizes); i++)
-			if (sizes[i] > region.size - offset &&
-			    !vfm_v1_put(t, VFM_V1_DATA_SIZE, sizes[i], NULL))
-				ret = vfm_trial_fail(
-					t,
-					"data_size 0x%" PRIx64
-					" was written and not refused; from data_offset "
-					"0x%" PRIx64 " the region has 0x%" PRIx64 " bytes",
-					sizes[i], offset, region.size - offset);
-	}
-	return ret;
+	if (!ret)
+		ret = refuse_size(t, offset, t->described.size - offset + 1);
+	for (size_t i = 0; !ret && i < VFM_ARRAY_SIZE(sizes); i++)
+		ret = refuse_size(t, offset, sizes[i]);
+	return ret ? ret : refuse_size(t, offset, 0 - offset);
 }
 
 /* ---- and after that ----------------------------------------------------------------------- */

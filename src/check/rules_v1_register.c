@@ -30,52 +30,47 @@ static int one_region(struct vfm_trial *t)
 static int usable_region(struct vfm_trial *t)
 {
 	const uint32_t both = VFM_REGION_READ | VFM_REGION_WRITE;
-	struct vfm_region region;
-	int ret = vfm_trial_v1_region(t, &region);
+	const struct vfm_region *region = &t->described;
 
-	if (ret)
-		return ret;
-	if ((region.flags & both) != both)
+	if ((region->flags & both) != both)
 		return vfm_trial_fail(t, "its flags are 0x%x; READ and WRITE, 0x%x, must be there",
-				      region.flags, both);
-	if (region.size <= VFM_V1_REGISTERS_END)
+				      region->flags, both);
+	if (region->size <= VFM_V1_REGISTERS_END)
 		return vfm_trial_fail(t,
 				      "it has %" PRIu64 " bytes; %u of registers and a data "
 				      "section must fit",
-				      region.size, VFM_V1_REGISTERS_END);
+				      region->size, VFM_V1_REGISTERS_END);
 	return 0;
 }
 
 /* Of a region of which a part can be mapped. */
-static int mapped_region(struct vfm_trial *t, struct vfm_region *region)
+static int needs_mapping(struct vfm_trial *t)
 {
-	int ret = vfm_trial_v1_region(t, region);
-
-	if (!ret && !(region->flags & VFM_REGION_MMAP))
-		ret = vfm_trial_skip(t, "nothing of the region can be mapped");
-	return ret;
+	return t->described.flags & VFM_REGION_MMAP
+		       ? 0
+		       : vfm_trial_skip(t, "nothing of the region can be mapped");
 }
 
 static int areas_are_pages(struct vfm_trial *t)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end = 0;
-	struct vfm_region region;
-	int ret = mapped_region(t, &region);
+	const struct vfm_region *region = &t->described;
+	int ret = needs_mapping(t);
 
-	for (uint32_t i = 0; !ret && i < region.nr_areas; i++) {
-		const struct vfm_area *a = &region.areas[i];
+	for (uint32_t i = 0; !ret && i < region->nr_areas; i++) {
+		const struct vfm_area *a = &region->areas[i];
 
 		if (!a->size || (a->offset | a->size) % page)
 			ret = vfm_trial_fail(t,
 					     "area %u is 0x%" PRIx64 "+0x%" PRIx64
 					     "; it must be whole pages of 0x%" PRIx64 " bytes",
 					     i, a->offset, a->size, page);
-		else if (a->offset < end || !vfm_range_inside(a->offset, a->size, region.size))
+		else if (a->offset < end || !vfm_range_inside(a->offset, a->size, region->size))
 			ret = vfm_trial_fail(t,
 					     "area %u is 0x%" PRIx64 "+0x%" PRIx64
 					     "; it must lie behind 0x%" PRIx64
 					     " and in the 0x%" PRIx64 " bytes of the region",
-					     i, a->offset, a->size, end, region.size);
+					     i, a->offset, a->size, end, region->size);
 		end = a->offset + a->size;
 	}
 	return ret;
@@ -83,20 +78,20 @@ static int areas_are_pages(struct vfm_trial *t)
 
 static int registers_are_trapped(struct vfm_trial *t)
 {
-	struct vfm_region region;
-	int ret = mapped_region(t, &region);
+	const struct vfm_region *region = &t->described;
+	int ret = needs_mapping(t);
 
 	if (ret)
 		return ret;
-	if (!region.nr_areas)
+	if (!region->nr_areas)
 		return vfm_trial_fail(t, "it can be mapped and names no areas, which means all of "
 					 "it; the registers must not be in what can be mapped");
-	for (uint32_t i = 0; i < region.nr_areas; i++)
-		if (region.areas[i].offset < VFM_V1_REGISTERS_END)
+	for (uint32_t i = 0; i < region->nr_areas; i++)
+		if (region->areas[i].offset < VFM_V1_REGISTERS_END)
 			return vfm_trial_fail(t,
 					      "area %u begins at 0x%" PRIx64
 					      "; the registers end at 0x%x",
-					      i, region.areas[i].offset, VFM_V1_REGISTERS_END);
+					      i, region->areas[i].offset, VFM_V1_REGISTERS_END);
 	return 0;
 }
 

@@ -113,23 +113,21 @@ static int applied(struct vfm_trial *t)
 static int data_offset(struct vfm_trial *t)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), offset;
-	struct vfm_region region;
-	int ret = vfm_trial_v1_region(t, &region);
+	const struct vfm_region *region = &t->described;
+	int ret = vfm_trial_v1_go(t, VFM_V1_STATE_RESUMING);
 
-	if (!ret)
-		ret = vfm_trial_v1_go(t, VFM_V1_STATE_RESUMING);
 	if (!ret)
 		ret = vfm_trial_v1_get(t, VFM_V1_DATA_OFFSET, &offset);
 	if (ret)
 		return ret;
-	if (offset < VFM_V1_REGISTERS_END || offset >= region.size)
+	if (offset < VFM_V1_REGISTERS_END || offset >= region->size)
 		return vfm_trial_fail(t,
 				      "in RESUMING data_offset reads 0x%" PRIx64
 				      "; it must lie from 0x%x on and in the 0x%" PRIx64
 				      " bytes of the region",
-				      offset, VFM_V1_REGISTERS_END, region.size);
-	for (uint32_t i = 0; i < region.nr_areas; i++)
-		if (offset % page && offset - region.areas[i].offset < region.areas[i].size)
+				      offset, VFM_V1_REGISTERS_END, region->size);
+	for (uint32_t i = 0; i < region->nr_areas; i++)
+		if (offset % page && offset - region->areas[i].offset < region->areas[i].size)
 			return vfm_trial_fail(t,
 					      "in RESUMING data_offset reads 0x%" PRIx64
 					      ", which can be mapped and is no start of a page",

@@ -144,14 +144,6 @@ bool vfm_v1_same(const struct vfm_v1_image *a, const struct vfm_v1_image *b)
 	return a->size == b->size && (!a->size || !memcmp(a->data, b->data, a->size));
 }
 
-int vfm_trial_v1_region(struct vfm_trial *t, struct vfm_region *region)
-{
-	struct vfm_err err;
-
-	return vfm_device_get_region(t->dev, t->region, region, &err) ? vfm_trial_blocked(t, &err)
-								      : 0;
-}
-
 int vfm_trial_v1_get(struct vfm_trial *t, uint64_t reg, uint64_t *value)
 {
 	struct vfm_err err;
@@ -162,15 +154,11 @@ int vfm_trial_v1_get(struct vfm_trial *t, uint64_t reg, uint64_t *value)
 /* Nothing is read or written where a device says that its data is before that is looked at. */
 static int check_place(struct vfm_trial *t, uint64_t offset, uint64_t size, struct vfm_err *err)
 {
-	struct vfm_region region;
-	int ret = vfm_device_get_region(t->dev, t->region, &region, err);
-
-	if (!ret && (offset < VFM_V1_REGISTERS_END || !vfm_range_inside(offset, size, region.size)))
-		ret = vfm_fail(err, -EPROTO,
-			       "data of 0x%" PRIx64 " bytes at 0x%" PRIx64
-			       " of a region of 0x%" PRIx64,
-			       size, offset, region.size);
-	return ret;
+	if (offset >= VFM_V1_REGISTERS_END && vfm_range_inside(offset, size, t->described.size))
+		return 0;
+	return vfm_fail(err, -EPROTO,
+			"data of 0x%" PRIx64 " bytes at 0x%" PRIx64 " of a region of 0x%" PRIx64,
+			size, offset, t->described.size);
 }
 
 int vfm_trial_v1_chunk(struct vfm_trial *t, struct vfm_v1_chunk *chunk)
@@ -344,10 +332,8 @@ int vfm_trial_v1_load(struct vfm_trial *t, const struct vfm_v1_image *image)
 int vfm_trial_v1_map(struct vfm_trial *t, struct vfm_v1_map *map)
 {
 	struct vfm_region *r = &map->region;
-	int ret = vfm_trial_v1_region(t, r);
 
-	if (ret)
-		return ret;
+	*r = t->described;
 	if (!(r->flags & VFM_REGION_MMAP) || r->fd < 0)
 		return vfm_trial_skip(t, "nothing of the region can be mapped");
 	if (!r->nr_areas)

@@ -74,9 +74,6 @@ struct vfm_v1_image {
 void vfm_v1_free_image(struct vfm_v1_image *image);
 #define vfm_auto_image __attribute__((cleanup(vfm_v1_free_image)))
 
-/** vfm_trial_v1_region() - the description of the migration region. */
-int vfm_trial_v1_region(struct vfm_trial *t, struct vfm_region *region) VFM_MUST_CHECK;
-
 /** vfm_trial_v1_get() - a register of 8 bytes. */
 int vfm_trial_v1_get(struct vfm_trial *t, uint64_t reg, uint64_t *value) VFM_MUST_CHECK;
 
@@ -116,7 +113,7 @@ int vfm_v1_resume(struct vfm_trial *t, const struct vfm_v1_image *image, struct 
 /** vfm_trial_v1_load() - fresh, all of it, and running. */
 int vfm_trial_v1_load(struct vfm_trial *t, const struct vfm_v1_image *image) VFM_MUST_CHECK;
 
-/** struct vfm_v1_map - what can be mapped of the region, and where it stands; zero it, unmap it */
+/** struct vfm_v1_map - where the areas of @region that can be mapped stand; zero it, unmap it */
 struct vfm_v1_map {
 	struct vfm_region region;
 	uint8_t *mem[VFM_MAX_AREAS];

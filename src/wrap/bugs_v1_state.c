@@ -108,8 +108,11 @@ static int move_data(struct vfm_device *dev, uint32_t index, uint64_t offset, co
 		     size_t len, struct vfm_err *err)
 {
 	struct vfm_fault *f = vfm_fault_of(dev);
+	enum vfm_v1_target target = vfm_v1_target(dev, index, offset, len);
 
-	if (vfm_v1_target(dev, index, offset, len) != VFM_V1_AT_OFFSET)
+	if (target == VFM_V1_AT_STATE)
+		f->flag = false;
+	if (target != VFM_V1_AT_OFFSET)
 		return vfm_pass_write_region(dev, index, offset, buf, len, err);
 	f->bytes = vfm_v1_written(buf, len);
 	f->flag = true;
