@@ -57,36 +57,48 @@ static int ends(struct vfm_trial *t)
 	return ret;
 }
 
-/* In PRE_COPY: until nothing is pending; a device that goes on changing has no such end. */
-static int drain(struct vfm_trial *t, struct vfm_v1_image *image)
-{
-	struct vfm_v1_chunk chunk = { 0 };
-	int ret = vfm_trial_v1_collect(t, SOME_CHUNKS, image);
-
-	if (!ret && !image->size)
-		return vfm_trial_skip(t, "the device has nothing to save in PRE_COPY");
-	if (!ret)
-		ret = vfm_trial_v1_chunk(t, &chunk);
-	if (!ret && chunk.pending)
-		ret = vfm_trial_skip(t, "the device has always something to save in PRE_COPY");
-	return ret;
-}
-
 /* A device may look for changes from time to time only. */
 #define LOOK_MS 1000
+
+static uint64_t look_until(void)
+{
+	return vfm_now_ns() + (uint64_t)LOOK_MS * 1000000;
+}
+
+/* In PRE_COPY: until nothing is pending; a device that goes on changing has no such end. */
+static int drain(struct vfm_trial *t)
+{
+	uint64_t end = look_until(), pending = 1;
+	bool any = false;
+	int ret = 0;
+
+	while (!ret && pending && vfm_now_ns() < end) {
+		vfm_auto_image struct vfm_v1_image image = { NULL };
+
+		ret = vfm_trial_v1_collect(t, SOME_CHUNKS, &image);
+		any |= image.size;
+		if (!ret)
+			ret = vfm_trial_v1_get(t, VFM_V1_PENDING_BYTES, &pending);
+	}
+	if (!ret && !any)
+		return vfm_trial_skip(t, "the device has nothing to save in PRE_COPY");
+	if (!ret && pending)
+		return vfm_trial_skip(t, "the device has always something to save in PRE_COPY");
+	return ret;
+}
 
 static int zero_and_back(struct vfm_trial *t)
 {
 	const struct timespec pause = { .tv_nsec = 5000000 };
-	vfm_auto_image struct vfm_v1_image image = { NULL };
-	uint64_t end = vfm_now_ns() + (uint64_t)LOOK_MS * 1000000, pending = 0;
+	uint64_t end, pending = 0;
 	struct vfm_err err;
 	int ret = vfm_trial_v1_go(t, VFM_V1_STATE_PRE_COPY);
 
 	if (!ret)
-		ret = drain(t, &image);
+		ret = drain(t);
 	if (!ret && t->opts->exercise->change(t->exercise, t->dev, &err))
 		ret = vfm_trial_blocked(t, &err);
+	end = look_until();
 	while (!ret) {
 		ret = vfm_trial_v1_get(t, VFM_V1_PENDING_BYTES, &pending);
 		if (ret || pending)
