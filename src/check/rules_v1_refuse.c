@@ -226,15 +226,22 @@ static int recovers(struct vfm_trial *t)
 {
 	vfm_auto_image struct vfm_v1_image good = { NULL };
 	vfm_auto_image struct vfm_v1_image bad = { NULL };
+	struct vfm_err err;
 	bool taken;
 	int ret = save_good(t, &good);
 
 	if (!ret)
 		ret = vfm_trial_v1_save(t, &bad);
 	if (!ret)
+		ret = vfm_trial_v1_resuming(t);
+	if (!ret && vfm_v1_send(t, &good, good.size / 2, &err))
+		ret = vfm_trial_blocked(t, &err);
+	if (!ret)
+		ret = must_recover(t, &good, "half an image, and no more");
+	if (!ret)
 		ret = try_bad(t, &good, good.size / 2, &taken);
 	if (!ret)
-		ret = must_recover(t, &good, "half an image");
+		ret = must_recover(t, &good, "half an image, and 1");
 	if (ret)
 		return ret;
 	make_foreign(t, &bad);
@@ -318,9 +325,9 @@ const struct vfm_rule vfm_rules_v1_refuse[] = {
 				 "loaded",
 			.source = "the thread, device_state: the device reset recovers a device "
 				  "from ERROR",
-			.text = "Half an image and random bytes are loaded; after each the device "
-				"is reset, must be RUNNING, and must take an image that is "
-				"right.\n",
+			.text = "Half an image, with and without the write of 1 behind it, and "
+				"random bytes are loaded; after each the device is reset, must be "
+				"RUNNING, and must take an image that is right.\n",
 			.severity = VFM_SEVERITY_MUST },
 		.needs = VFM_NEED_V1 | VFM_NEED_RESET,
 		.run = recovers,

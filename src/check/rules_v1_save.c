@@ -10,6 +10,7 @@
 #include "check/v1_trial.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -288,8 +289,8 @@ static int stop_before_ack(struct vfm_trial *t)
 	return ret ? ret : must_load(t, &image, "with 2 written before the acknowledgement");
 }
 
-/* One chunk of a save that is then given up in that state. */
-static int give_up(struct vfm_trial *t, struct vfm_v1_state state)
+/* One chunk of a save in that state, which is then given up. */
+static int give_up(struct vfm_trial *t, struct vfm_v1_state state, bool reset)
 {
 	vfm_auto_image struct vfm_v1_image image = { NULL };
 	int ret = vfm_trial_v1_go(t, state);
@@ -297,12 +298,15 @@ static int give_up(struct vfm_trial *t, struct vfm_v1_state state)
 
 	if (!ret)
 		ret = vfm_trial_v1_collect(t, 1, &image);
-	if (!ret && vfm_v1_set_state(t, VFM_V1_STATE_RUNNING, &err))
-		ret = vfm_trial_blocked(t, &err);
-	return ret;
+	if (ret)
+		return ret;
+	ret = reset ? vfm_device_reset(t->dev, &err)
+		    : vfm_v1_set_state(t, VFM_V1_STATE_RUNNING, &err);
+	return ret ? vfm_trial_blocked(t, &err) : 0;
 }
 
-static int anew_after_cancel(struct vfm_trial *t)
+/* Out of both states in which a device is saved: then the next save must be whole. */
+static int anew_after(struct vfm_trial *t, bool reset)
 {
 	static const uint32_t states[] = { VFM_V1_SAVING | VFM_V1_RUNNING, VFM_V1_SAVING };
 	int ret = can_load(t);
@@ -310,17 +314,27 @@ static int anew_after_cancel(struct vfm_trial *t)
 	for (size_t i = 0; !ret && i < VFM_ARRAY_SIZE(states); i++) {
 		vfm_auto_image struct vfm_v1_image image = { NULL };
 		struct vfm_v1_state state = vfm_v1_state_of(states[i]);
+		char how[64];
 
-		ret = give_up(t, state);
+		snprintf(how, sizeof(how), "after one was given up in %s by a %s",
+			 vfm_v1_state_name(state), reset ? "reset" : "write of 1");
+		ret = give_up(t, state, reset);
 		if (!ret)
 			ret = vfm_trial_v1_save(t, &image);
 		if (!ret)
-			ret = must_load(t, &image,
-					states[i] & VFM_V1_RUNNING
-						? "after one was given up in PRE_COPY"
-						: "after one was given up in STOP_COPY");
+			ret = must_load(t, &image, how);
 	}
 	return ret;
+}
+
+static int anew_after_cancel(struct vfm_trial *t)
+{
+	return anew_after(t, false);
+}
+
+static int anew_after_reset(struct vfm_trial *t)
+{
+	return anew_after(t, true);
 }
 
 #define STEPS "the thread, sequence in pre-copy and stop-and-copy: "
@@ -421,6 +435,18 @@ const struct vfm_rule vfm_rules_v1_save[] = {
 			.severity = VFM_SEVERITY_MUST },
 		.needs = VFM_NEED_V1 | VFM_NEED_RESET,
 		.run = anew_after_cancel,
+	},
+	{
+		.is = { .name = "v1.save.anew-after-reset",
+			.title = "a reset in the middle of a save leaves nothing behind for the "
+				 "next",
+			.source = "the thread, device_state: a reset leads to the default state",
+			.text = "The same with a reset instead of the write of 1. A reset that "
+				"sets device_state and not what goes with it comes through until "
+				"somebody saves the device again.\n",
+			.severity = VFM_SEVERITY_MUST },
+		.needs = VFM_NEED_V1 | VFM_NEED_RESET,
+		.run = anew_after_reset,
 	},
 };
 const size_t vfm_nr_rules_v1_save = VFM_ARRAY_SIZE(vfm_rules_v1_save);

@@ -317,25 +317,41 @@ static int give_again(struct vfm_device *dev, uint32_t index, uint64_t offset, v
 	return vfm_v1_answer(buf, len, target == VFM_V1_AT_OFFSET ? f->count[1] : f->bytes);
 }
 
-/* A chunk that was handed out when a save was given up: the next one begins behind it. */
-static int keep_position(struct vfm_device *dev, uint32_t index, uint64_t offset, const void *buf,
-			 size_t len, struct vfm_err *err)
+/* f->flag: a chunk was handed out when a save was given up, and the next begins behind it. */
+static int begin_behind(struct vfm_device *dev, uint32_t index, uint64_t offset, const void *buf,
+			size_t len, struct vfm_err *err)
 {
 	struct vfm_fault *f = vfm_fault_of(dev);
-	uint64_t to = vfm_v1_written(buf, len);
-	int ret;
+	int ret = vfm_pass_write_region(dev, index, offset, buf, len, err);
 
-	if (vfm_v1_target(dev, index, offset, len) != VFM_V1_AT_STATE)
-		return vfm_pass_write_region(dev, index, offset, buf, len, err);
-	if (to == VFM_V1_RUNNING && is_saving(dev, index) && f->count[0] == VFM_V1_AT_SIZE)
-		f->flag = true;
-	f->count[0] = 0;
-	ret = vfm_pass_write_region(dev, index, offset, buf, len, err);
-	if (!ret && f->flag && to & VFM_V1_SAVING) {
+	if (!ret && f->flag && vfm_v1_target(dev, index, offset, len) == VFM_V1_AT_STATE &&
+	    is_saving(dev, index)) {
 		vfm_v1_skip_chunk(dev, index);
 		f->flag = false;
 	}
 	return ret;
+}
+
+static int keep_position(struct vfm_device *dev, uint32_t index, uint64_t offset, const void *buf,
+			 size_t len, struct vfm_err *err)
+{
+	struct vfm_fault *f = vfm_fault_of(dev);
+
+	if (vfm_v1_target(dev, index, offset, len) == VFM_V1_AT_STATE) {
+		f->flag |= vfm_v1_written(buf, len) == VFM_V1_RUNNING && is_saving(dev, index) &&
+			   f->count[0] == VFM_V1_AT_SIZE;
+		f->count[0] = 0;
+	}
+	return begin_behind(dev, index, offset, buf, len, err);
+}
+
+static int reset_keeps_position(struct vfm_device *dev, struct vfm_err *err)
+{
+	struct vfm_fault *f = vfm_fault_of(dev);
+
+	f->flag |= f->count[0] == VFM_V1_AT_SIZE;
+	f->count[0] = 0;
+	return vfm_pass_reset(dev, err);
 }
 
 #define BUG(n, t, w) .is = { .name = (n), .title = (t), .where = (w) }, .v1 = true
@@ -388,6 +404,13 @@ const struct vfm_bug vfm_bugs_v1_save[] = {
 		    ""),
 		.rules = { "v1.save.anew-after-cancel" },
 		.ops = { .read_region = note_read, .write_region = keep_position },
+	},
+	{
+		BUG("v1-reset-keeps-position", "a save begins where one before a reset ended", ""),
+		.rules = { "v1.save.anew-after-reset" },
+		.ops = { .read_region = note_read,
+			 .write_region = begin_behind,
+			 .reset = reset_keeps_position },
 	},
 	{
 		BUG("v1-offset-zero", "data_offset reads 0 while saving", ""),
