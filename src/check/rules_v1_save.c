@@ -77,7 +77,7 @@ static int drain(struct vfm_trial *t)
 		vfm_auto_image struct vfm_v1_image image = { NULL };
 
 		ret = vfm_trial_v1_collect(t, SOME_CHUNKS, &image);
-		any |= image.size;
+		any = any || image.size;
 		if (!ret)
 			ret = vfm_trial_v1_get(t, VFM_V1_PENDING_BYTES, &pending);
 	}

@@ -81,9 +81,13 @@ static int resume_offset_zero(struct vfm_device *dev, uint32_t index, uint64_t o
 static void wipe(struct vfm_device *dev, uint32_t index, uint64_t size)
 {
 	uint64_t offset = vfm_v1_ask(dev, index, VFM_V1_DATA_OFFSET);
-	void *zeros = calloc(1, size);
+	struct vfm_region region;
 	struct vfm_err err;
+	void *zeros = NULL;
 
+	if (!vfm_pass_get_region(dev, index, &region, &err) &&
+	    vfm_range_inside(offset, size, region.size))
+		zeros = calloc(1, size);
 	/* a failure is an image that is refused, as it should be */
 	if (zeros && vfm_pass_write_region(dev, index, offset, zeros, size, &err))
 		vfm_fault_of(dev)->flag = true;
