@@ -216,16 +216,13 @@ static int mapped_is_same(struct vfm_trial *t)
 	return ret;
 }
 
-#define STEPS "the thread, sequence in pre-copy and stop-and-copy: "
-#define LAYOUT "the thread, format of the migration region: "
-#define QEMU "QEMU 5.2 to 7.2, hw/vfio/migration.c: "
-
 const struct vfm_rule vfm_rules_v1_data[] = {
 	{
 		.is = { .name = "v1.data.inside",
 			.title = "a chunk lies in the region and behind the registers",
-			.source = LAYOUT "the data section follows the registers, so data_offset "
-					 "is never 0",
+			.source = VFM_V1_CITE_LAYOUT
+			"the data section follows the registers, so data_offset "
+			"is never 0",
 			.text = "Users in the field do not check it, and read whatever is there, "
 				"or write it when they resume.\n",
 			.severity = VFM_SEVERITY_MUST },
@@ -235,7 +232,8 @@ const struct vfm_rule vfm_rules_v1_data[] = {
 	{
 		.is = { .name = "v1.data.not-empty",
 			.title = "in STOP_COPY, when something is pending there is a chunk",
-			.source = STEPS "b. data_offset returns only after data is available",
+			.source = VFM_V1_CITE_SAVING
+			"b. data_offset returns only after data is available",
 			.text = "A user that follows the steps asks again and again for data that "
 				"does not come, while the guest stands still.\n",
 			.severity = VFM_SEVERITY_MUST },
@@ -245,7 +243,7 @@ const struct vfm_rule vfm_rules_v1_data[] = {
 	{
 		.is = { .name = "v1.data.mapped-is-aligned",
 			.title = "a chunk that can be mapped begins at a page",
-			.source = LAYOUT "if mapped, data_offset must be page aligned",
+			.source = VFM_V1_CITE_LAYOUT "if mapped, data_offset must be page aligned",
 			.text = "A user may map each chunk where data_offset says.\n",
 			.severity = VFM_SEVERITY_MUST },
 		.needs = VFM_NEED_V1,
@@ -254,7 +252,8 @@ const struct vfm_rule vfm_rules_v1_data[] = {
 	{
 		.is = { .name = "v1.data.mapped-is-same",
 			.title = "reads of a chunk give what stands in its mapping",
-			.source = LAYOUT "the user is not required to access through mmap",
+			.source = VFM_V1_CITE_LAYOUT
+			"the user is not required to access through mmap",
 			.text = "Both ways lead to the same bytes, and a user may take either, or "
 				"one for each part of a chunk.\n",
 			.severity = VFM_SEVERITY_MUST },
@@ -264,8 +263,9 @@ const struct vfm_rule vfm_rules_v1_data[] = {
 	{
 		.is = { .name = "v1.data.repeats",
 			.title = "the data of a chunk can be read again",
-			.source = STEPS "b. data is available from data_offset on for data_size "
-					"bytes, until pending_bytes is read",
+			.source = VFM_V1_CITE_SAVING
+			"b. data is available from data_offset on for data_size "
+			"bytes, until pending_bytes is read",
 			.text = "The section is memory and no pipe. A user that has to send a "
 				"chunk again reads it again.\n",
 			.severity = VFM_SEVERITY_SHOULD },
@@ -275,8 +275,9 @@ const struct vfm_rule vfm_rules_v1_data[] = {
 	{
 		.is = { .name = "v1.data.in-any-width",
 			.title = "the data of a chunk can be read in pieces of any size",
-			.source = QEMU "reads a section that is not mapped in units of 8, 4, 2 "
-				       "and 1 bytes",
+			.source = VFM_V1_CITE_QEMU
+			"reads a section that is not mapped in units of 8, 4, 2 "
+			"and 1 bytes",
 			.text = "The native width is demanded of registers alone. The start and "
 				"the end of a chunk are read in pieces of 8, 4, 2, 1, 7 and 61 "
 				"bytes, and must be what the whole chunk was.\n",

@@ -249,7 +249,6 @@ static int recovers(struct vfm_trial *t)
 	return ret ? ret : must_recover(t, &good, "random bytes for an image");
 }
 
-#define STEPS "the thread, sequence while resuming: "
 #define CONTRACT                                                                                   \
 	"<vfmig/device.h>, vfm_device_set_state(): leaving RESUMING proves the image; the "        \
 	"thread, device_state: a transition that fails returns an error"
@@ -311,7 +310,8 @@ const struct vfm_rule vfm_rules_v1_refuse[] = {
 	{
 		.is = { .name = "v1.refuse.oversize",
 			.title = "a data_size that is larger than the data section is refused",
-			.source = STEPS "b. the data is within the region, from data_offset on",
+			.source = VFM_V1_CITE_RESUMING
+			"b. the data is within the region, from data_offset on",
 			.text = "The number comes from a user: a device that believes it reads, or "
 				"writes, beyond its own buffer. One byte too many, 2^32, 2^63, "
 				"and sizes with which the sum wraps are written.\n",
@@ -323,8 +323,8 @@ const struct vfm_rule vfm_rules_v1_refuse[] = {
 		.is = { .name = "v1.refuse.recovers",
 			.title = "after a load that failed, a reset makes a device that can be "
 				 "loaded",
-			.source = "the thread, device_state: the device reset recovers a device "
-				  "from ERROR",
+			.source = VFM_V1_CITE_STATE "the device reset recovers a device "
+						    "from ERROR",
 			.text = "Half an image, with and without the write of 1 behind it, and "
 				"random bytes are loaded; after each the device is reset, must be "
 				"RUNNING, and must take an image that is right.\n",

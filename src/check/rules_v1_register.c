@@ -197,8 +197,6 @@ static int native_width(struct vfm_trial *t)
 	return 0;
 }
 
-#define THREAD "the thread, struct vfio_device_migration_info: "
-
 const struct vfm_rule vfm_rules_v1_register[] = {
 	{
 		.is = { .name = "v1.region.one",
@@ -217,7 +215,8 @@ const struct vfm_rule vfm_rules_v1_register[] = {
 		.is = { .name = "v1.region.usable",
 			.title = "the migration region can be read and written, and has a data "
 				 "section",
-			.source = THREAD "the registers are always followed by a data section",
+			.source = VFM_V1_CITE_REGISTERS
+			"the registers are always followed by a data section",
 			.text = "Users in the field refuse a region that is not READ and WRITE, "
 				"or that ends with its 32 bytes of registers.\n",
 			.severity = VFM_SEVERITY_MUST },
@@ -227,8 +226,9 @@ const struct vfm_rule vfm_rules_v1_register[] = {
 	{
 		.is = { .name = "v1.region.areas-are-pages",
 			.title = "what can be mapped is whole pages within the region",
-			.source = THREAD "data that is mapped is page aligned; the sparse mmap "
-					 "capability says what is",
+			.source = VFM_V1_CITE_REGISTERS
+			"data that is mapped is page aligned; the sparse mmap "
+			"capability says what is",
 			.text = "mmap() takes whole pages. An area that begins or ends within one "
 				"cannot be mapped, or brings its neighbours along.\n"
 				"Each area must be in the region, not empty, page aligned at both "
@@ -240,7 +240,7 @@ const struct vfm_rule vfm_rules_v1_register[] = {
 	{
 		.is = { .name = "v1.region.registers-are-trapped",
 			.title = "the registers are not in what can be mapped",
-			.source = THREAD "the part from offset 0 is trapped",
+			.source = VFM_V1_CITE_REGISTERS "the part from offset 0 is trapped",
 			.text = "An access to a register is a request, and memory hears none. A "
 				"region with the flag MMAP and without areas can be mapped whole, "
 				"with its registers, and users in the field do that.\n"
@@ -253,7 +253,8 @@ const struct vfm_rule vfm_rules_v1_register[] = {
 	{
 		.is = { .name = "v1.register.reserved-word",
 			.title = "the reserved word reads 0, and a write to it does nothing",
-			.source = THREAD "reserved: reads return zero, writes are ignored",
+			.source = VFM_V1_CITE_REGISTERS
+			"reserved: reads return zero, writes are ignored",
 			.text = "So that the word can get a meaning one day and old users do no "
 				"harm. It is a register like the others: an access of 4 bytes at "
 				"4 must succeed.\n",
@@ -264,7 +265,8 @@ const struct vfm_rule vfm_rules_v1_register[] = {
 	{
 		.is = { .name = "v1.register.read-only",
 			.title = "writes to pending_bytes and data_offset change nothing",
-			.source = THREAD "pending_bytes and data_offset are read only",
+			.source =
+				VFM_V1_CITE_REGISTERS "pending_bytes and data_offset are read only",
 			.text = "Both are written in STOP_COPY and read again; they must say what "
 				"they said before. To refuse the writes is best.\n",
 			.severity = VFM_SEVERITY_MUST },
@@ -274,8 +276,9 @@ const struct vfm_rule vfm_rules_v1_register[] = {
 	{
 		.is = { .name = "v1.register.native-width",
 			.title = "accesses that are not one register, whole, are refused",
-			.source = THREAD "fields are accessed in their native width and alignment; "
-					 "for all else drivers should return an error",
+			.source = VFM_V1_CITE_REGISTERS
+			"fields are accessed in their native width and alignment; "
+			"for all else drivers should return an error",
 			.text = "A counter of 64 bits that is read in two halves is torn, and a "
 				"byte that is written to device_state is no state. What the "
 				"result would be is undefined, so an error is the only answer "

@@ -277,16 +277,13 @@ static int cut(struct vfm_trial *t)
 	return same_by(t, &way, NULL, true);
 }
 
-#define STEPS "the thread, sequence while resuming: "
-#define LAYOUT "the thread, format of the migration region: "
-#define QEMU "QEMU 5.2 to 7.2, hw/vfio/migration.c: "
-
 const struct vfm_rule vfm_rules_v1_resume[] = {
 	{
 		.is = { .name = "v1.resume.accepts",
 			.title = "an image that was saved is taken",
-			.source = STEPS "data_offset, data, data_size for each transaction of the "
-					"source, then RUNNING",
+			.source = VFM_V1_CITE_RESUMING
+			"data_offset, data, data_size for each transaction of the "
+			"source, then RUNNING",
 			.text = "In the order and in the sizes in which it was read. The device is "
 				"reset before, takes all transactions and the write of 1, and runs "
 				"then. A mapped section is written by writes of the region, "
@@ -298,7 +295,8 @@ const struct vfm_rule vfm_rules_v1_resume[] = {
 	{
 		.is = { .name = "v1.resume.round-trip",
 			.title = "what is saved, loaded and saved is the same",
-			.source = STEPS "c. the driver applies the data to the state of the device",
+			.source = VFM_V1_CITE_RESUMING
+			"c. the driver applies the data to the state of the device",
 			.text = "Tried with devices that are saved twice with the same result, so "
 				"that a difference comes from the load.\n",
 			.severity = VFM_SEVERITY_MUST },
@@ -308,7 +306,8 @@ const struct vfm_rule vfm_rules_v1_resume[] = {
 	{
 		.is = { .name = "v1.resume.applied",
 			.title = "a load brings back a state that is not that of a reset",
-			.source = STEPS "c. the driver applies the data to the state of the device",
+			.source = VFM_V1_CITE_RESUMING
+			"c. the driver applies the data to the state of the device",
 			.text = "The state of the device is changed, it is saved, reset, loaded, "
 				"and saved again. A device that checks an image and then forgets "
 				"it comes through all other rules.\n",
@@ -319,8 +318,9 @@ const struct vfm_rule vfm_rules_v1_resume[] = {
 	{
 		.is = { .name = "v1.resume.data-offset",
 			.title = "in RESUMING data_offset leads to the data section",
-			.source = STEPS "a. data_offset is where the user writes data; " LAYOUT
-					"it is never 0, and page aligned if mapped",
+			.source = VFM_V1_CITE_RESUMING
+			"a. data_offset is where the user writes data; " VFM_V1_CITE_LAYOUT
+			"it is never 0, and page aligned if mapped",
 			.text = "Users write there without a look at the number: 0 would be "
 				"device_state.\n",
 			.severity = VFM_SEVERITY_MUST },
@@ -330,7 +330,8 @@ const struct vfm_rule vfm_rules_v1_resume[] = {
 	{
 		.is = { .name = "v1.resume.mapped",
 			.title = "an image can be loaded through the mapping",
-			.source = LAYOUT "the data section can be trapped, mapped or partitioned",
+			.source = VFM_V1_CITE_LAYOUT
+			"the data section can be trapped, mapped or partitioned",
 			.text = "Each part of a transaction that lies in an area is put into the "
 				"mapping, the rest is written; data_size says that it is there. "
 				"The device must be the same as after a load by writes alone.\n",
@@ -341,7 +342,8 @@ const struct vfm_rule vfm_rules_v1_resume[] = {
 	{
 		.is = { .name = "v1.resume.in-any-width",
 			.title = "the data can be written in pieces of 8, 4, 2 and 1 bytes",
-			.source = QEMU "writes a section that is not mapped in such units",
+			.source = VFM_V1_CITE_QEMU
+			"writes a section that is not mapped in such units",
 			.text = "The native width is demanded of registers alone. The start of "
 				"each transaction is written in small pieces, the rest at once.\n",
 			.severity = VFM_SEVERITY_SHOULD },

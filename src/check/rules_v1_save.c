@@ -337,9 +337,6 @@ static int anew_after_reset(struct vfm_trial *t)
 	return anew_after(t, true);
 }
 
-#define STEPS "the thread, sequence in pre-copy and stop-and-copy: "
-#define QEMU "QEMU 5.2 to 7.2, hw/vfio/migration.c: "
-
 const struct vfm_rule vfm_rules_v1_save[] = {
 	{
 		.is = { .name = "v1.save.pending-in-running",
@@ -355,7 +352,8 @@ const struct vfm_rule vfm_rules_v1_save[] = {
 	{
 		.is = { .name = "v1.save.ends",
 			.title = "in STOP_COPY, once nothing is pending nothing ever is",
-			.source = STEPS "in stop-and-copy a user iterates until pending_bytes is 0",
+			.source = VFM_V1_CITE_SAVING
+			"in stop-and-copy a user iterates until pending_bytes is 0",
 			.text = "A user leaves at the first 0. What comes after that is lost, and "
 				"the device is stopped: nothing can come. Read 0, the register "
 				"is read three times more.\n",
@@ -367,7 +365,7 @@ const struct vfm_rule vfm_rules_v1_save[] = {
 		.is = { .name = "v1.save.zero-and-back",
 			.title = "in PRE_COPY, pending_bytes comes back from 0 when the device "
 				 "changes",
-			.source = STEPS "in pre-copy, 0 says not to iterate now",
+			.source = VFM_V1_CITE_SAVING "in pre-copy, 0 says not to iterate now",
 			.text = "A device that says 0 once and then for ever gives up pre-copy, "
 				"and all that changed has to go while it is stopped.\n"
 				"Everything is read, the state of the device is changed, and "
@@ -379,7 +377,7 @@ const struct vfm_rule vfm_rules_v1_save[] = {
 	{
 		.is = { .name = "v1.save.pending-repeats",
 			.title = "pending_bytes can be read again at the start of an iteration",
-			.source = STEPS "a. repeated reads have no side effects",
+			.source = VFM_V1_CITE_SAVING "a. repeated reads have no side effects",
 			.text = "The same read acknowledges the chunk before: a device must know "
 				"whether there was one. It is one when its data_size has been "
 				"read.\n"
@@ -392,7 +390,8 @@ const struct vfm_rule vfm_rules_v1_save[] = {
 	{
 		.is = { .name = "v1.save.place-repeats",
 			.title = "data_offset and data_size can be read again in an iteration",
-			.source = STEPS "c. they return the same buffer when read more than once",
+			.source = VFM_V1_CITE_SAVING
+			"c. they return the same buffer when read more than once",
 			.text = "The device is saved with both read three times in each iteration; "
 				"they must say the same, and the image must be the usual one.\n",
 			.severity = VFM_SEVERITY_MUST },
@@ -402,8 +401,9 @@ const struct vfm_rule vfm_rules_v1_save[] = {
 	{
 		.is = { .name = "v1.save.goes-on",
 			.title = "what was not read in PRE_COPY comes in STOP_COPY",
-			.source = STEPS "pre-copy can be left whatever is pending, and "
-					"stop-and-copy goes on until nothing is",
+			.source =
+				VFM_V1_CITE_SAVING "pre-copy can be left whatever is pending, and "
+						   "stop-and-copy goes on until nothing is",
 			.text = "The device is stopped at several points of pre-copy, and saved to "
 				"the end. Each image must be one that the device takes: a chunk "
 				"that was prepared and not read must not be lost by the change of "
@@ -416,7 +416,8 @@ const struct vfm_rule vfm_rules_v1_save[] = {
 		.is = { .name = "v1.save.stop-before-acknowledgement",
 			.title = "a chunk that was read in PRE_COPY does not come again in "
 				 "STOP_COPY",
-			.source = QEMU "writes 2 between the data and the next pending_bytes",
+			.source = VFM_V1_CITE_QEMU
+			"writes 2 between the data and the next pending_bytes",
 			.text = "A device that forgets its iteration when the state is written "
 				"gives out the last chunk twice, and such an image is wrong. A "
 				"chunk whose data_size was read counts as read.\n",
@@ -427,8 +428,8 @@ const struct vfm_rule vfm_rules_v1_save[] = {
 	{
 		.is = { .name = "v1.save.anew-after-cancel",
 			.title = "a save that was given up leaves nothing behind for the next",
-			.source = "the thread, device_state: with SAVING, the driver starts "
-				  "gathering",
+			.source = VFM_V1_CITE_STATE "with SAVING, the driver starts "
+						    "gathering",
 			.text = "A chunk is read in PRE_COPY, or in STOP_COPY, and 1 is written. "
 				"The next save must be whole, and an image that the device "
 				"takes.\n",
@@ -440,7 +441,7 @@ const struct vfm_rule vfm_rules_v1_save[] = {
 		.is = { .name = "v1.save.anew-after-reset",
 			.title = "a reset in the middle of a save leaves nothing behind for the "
 				 "next",
-			.source = "the thread, device_state: a reset leads to the default state",
+			.source = VFM_V1_CITE_STATE "a reset leads to the default state",
 			.text = "The same with a reset instead of the write of 1. A reset that "
 				"sets device_state and not what goes with it comes through until "
 				"somebody saves the device again.\n",

@@ -183,77 +183,76 @@ static int honest(struct vfm_trial *t)
 /* One more than the last state, bits further up, and all of them. */
 static const uint32_t reserved[] = { 1u << 3, 1u << 12, 1u << 31, ~VFM_V1_MASK };
 
-/*
- * To PRE_COPY with reserved bits, from a device that has just been reset: so none was
- * there before. @refused: an error of the device; else @now is what it says then.
- */
-static int write_reserved(struct vfm_trial *t, uint32_t bits, bool *refused,
-			  struct vfm_v1_state *now, struct vfm_err *err)
-{
-	int ret = vfm_trial_v1_fresh(t);
+/* What came of PRE_COPY with reserved bits. */
+struct reserved_write {
+	uint32_t word;
+	struct vfm_v1_state now;
+	bool refused;
+	struct vfm_err err;
+};
 
-	if (ret)
-		return ret;
-	*refused = vfm_v1_put_word(t, vfm_v1_state_of(bits | VFM_V1_SAVING | VFM_V1_RUNNING), err);
-	return vfm_trial_v1_state(t, now);
+/* Each time the device has just been reset: so no such bit was there before. */
+static int each_reserved(struct vfm_trial *t,
+			 int (*judge)(struct vfm_trial *t, const struct reserved_write *w))
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < VFM_ARRAY_SIZE(reserved); i++) {
+		struct reserved_write w = { reserved[i] | VFM_V1_SAVING | VFM_V1_RUNNING };
+
+		ret = vfm_trial_v1_fresh(t);
+		if (ret)
+			break;
+		w.refused = vfm_v1_put_word(t, vfm_v1_state_of(w.word), &w.err);
+		ret = vfm_trial_v1_state(t, &w.now);
+		if (!ret)
+			ret = judge(t, &w);
+	}
+	return ret;
+}
+
+static int judge_state(struct vfm_trial *t, const struct reserved_write *w)
+{
+	uint32_t want = w->refused ? VFM_V1_RUNNING : w->word & VFM_V1_MASK;
+
+	if (vfm_v1_bits(w->now) == want)
+		return 0;
+	return vfm_trial_fail(t,
+			      "0x%x was written in RUNNING and %s; then device_state read 0x%x: "
+			      "its low bits must be %u",
+			      w->word, w->refused ? "refused" : "taken", w->now.word, want);
 }
 
 static int reserved_is_no_index(struct vfm_trial *t)
 {
-	int ret = 0;
+	return each_reserved(t, judge_state);
+}
 
-	for (size_t i = 0; !ret && i < VFM_ARRAY_SIZE(reserved); i++) {
-		struct vfm_v1_state now = { 0 };
-		bool refused = false;
-		struct vfm_err err;
-		uint32_t want;
-
-		ret = write_reserved(t, reserved[i], &refused, &now, &err);
-		want = refused ? VFM_V1_RUNNING : VFM_V1_SAVING | VFM_V1_RUNNING;
-		if (!ret && vfm_v1_bits(now) != want)
-			ret = vfm_trial_fail(t,
-					     "0x%x was written in RUNNING and %s; then "
-					     "device_state read 0x%x: its low bits must be %u",
-					     reserved[i] | 3, refused ? "refused" : "taken",
-					     now.word, want);
-	}
-	return ret;
+static int judge_taken(struct vfm_trial *t, const struct reserved_write *w)
+{
+	return w->refused ? vfm_trial_fail(t, "0x%x was written in RUNNING and refused: %s",
+					   w->word, w->err.msg)
+			  : 0;
 }
 
 static int reserved_is_ignored(struct vfm_trial *t)
 {
-	int ret = 0;
+	return each_reserved(t, judge_taken);
+}
 
-	for (size_t i = 0; !ret && i < VFM_ARRAY_SIZE(reserved); i++) {
-		struct vfm_v1_state now = { 0 };
-		bool refused = false;
-		struct vfm_err err;
-
-		ret = write_reserved(t, reserved[i], &refused, &now, &err);
-		if (!ret && refused)
-			ret = vfm_trial_fail(t, "0x%x was written in RUNNING and refused: %s",
-					     reserved[i] | 3, err.msg);
-	}
-	return ret;
+static int judge_kept(struct vfm_trial *t, const struct reserved_write *w)
+{
+	if (w->refused || (w->now.word & ~VFM_V1_MASK) == (w->word & ~VFM_V1_MASK))
+		return 0;
+	return vfm_trial_fail(t,
+			      "0x%x was written in RUNNING; then device_state read 0x%x: its "
+			      "reserved bits must be the same",
+			      w->word, w->now.word);
 }
 
 static int reserved_is_kept(struct vfm_trial *t)
 {
-	int ret = 0;
-
-	for (size_t i = 0; !ret && i < VFM_ARRAY_SIZE(reserved); i++) {
-		struct vfm_v1_state now = { 0 };
-		bool refused = false;
-		struct vfm_err err;
-
-		ret = write_reserved(t, reserved[i], &refused, &now, &err);
-		if (!ret && !refused && (now.word & ~VFM_V1_MASK) != reserved[i])
-			ret = vfm_trial_fail(t,
-					     "0x%x was written in RUNNING; then device_state read "
-					     "0x%x: its reserved bits must be the same",
-					     reserved[i] | 3, now.word);
-	}
-	return ret;
+	return each_reserved(t, judge_kept);
 }
 
 /* ---- reset ------------------------------------------------------------------------------ */
@@ -287,14 +286,11 @@ static int reset_runs(struct vfm_trial *t)
 	return ret;
 }
 
-#define THREAD "the thread, device_state: "
-#define QEMU "QEMU 5.2 to 7.2, hw/vfio/migration.c: "
-
 const struct vfm_rule vfm_rules_v1_state[] = {
 	{
 		.is = { .name = "v1.state.drawn",
 			.title = "the transitions that the specification draws work",
-			.source = THREAD "state transitions 1, 2 and 4",
+			.source = VFM_V1_CITE_STATE "state transitions 1, 2 and 4",
 			.text = "RUNNING to STOP, RUNNING to STOP_COPY, STOP_COPY to STOP, RUNNING "
 				"to RESUMING: each is written once, must succeed, and must be what "
 				"device_state reads then.\n",
@@ -305,8 +301,9 @@ const struct vfm_rule vfm_rules_v1_state[] = {
 	{
 		.is = { .name = "v1.state.pre-copy",
 			.title = "RUNNING to PRE_COPY works",
-			.source = THREAD "state transition 3: drivers must support pre-copy, also "
-					 "those that give no data before stop-and-copy",
+			.source = VFM_V1_CITE_STATE
+			"state transition 3: drivers must support pre-copy, also "
+			"those that give no data before stop-and-copy",
 			.text = "A user does not ask before: it writes 3. A device without data "
 				"in pre-copy goes on and says that nothing is pending.\n",
 			.severity = VFM_SEVERITY_MUST },
@@ -316,9 +313,10 @@ const struct vfm_rule vfm_rules_v1_state[] = {
 	{
 		.is = { .name = "v1.state.stop-at-any-time",
 			.title = "PRE_COPY to STOP_COPY works whatever has been read",
-			.source = THREAD "a user must not be required to read everything before "
-					 "it changes the state; pre-copy may be left whatever "
-					 "pending_bytes says",
+			.source = VFM_V1_CITE_STATE
+			"a user must not be required to read everything before "
+			"it changes the state; pre-copy may be left whatever "
+			"pending_bytes says",
 			.text = "How long pre-copy goes on is for the user to say. Tried before "
 				"the first read, and after each of the three reads of an "
 				"iteration.\n",
@@ -329,7 +327,7 @@ const struct vfm_rule vfm_rules_v1_state[] = {
 	{
 		.is = { .name = "v1.state.cancel",
 			.title = "a save can be given up: PRE_COPY and STOP_COPY to RUNNING",
-			.source = QEMU "written when a migration is cancelled or fails",
+			.source = VFM_V1_CITE_QEMU "written when a migration is cancelled or fails",
 			.text = "No arrow leads back, but a migration that fails must have a way "
 				"on for its source, and this is the one that is used. A device "
 				"that refuses it is stopped by a migration that did not even "
@@ -341,8 +339,9 @@ const struct vfm_rule vfm_rules_v1_state[] = {
 	{
 		.is = { .name = "v1.state.same",
 			.title = "to write the state that a device is in succeeds",
-			.source = QEMU "2 is written up to three times in a row, and 1 again after "
-				       "a cancel",
+			.source = VFM_V1_CITE_QEMU
+			"2 is written up to three times in a row, and 1 again after "
+			"a cancel",
 			.text = "RUNNING to RUNNING and STOP_COPY to STOP_COPY. Users that write "
 				"what they want, whatever is, have a migration fail by it.\n",
 			.severity = VFM_SEVERITY_SHOULD },
@@ -352,8 +351,9 @@ const struct vfm_rule vfm_rules_v1_state[] = {
 	{
 		.is = { .name = "v1.state.out-of-stop",
 			.title = "STOP to RUNNING and STOP to STOP_COPY work",
-			.source = QEMU "written when a guest goes on after a save, and when a "
-				       "paused one is saved",
+			.source = VFM_V1_CITE_QEMU
+			"written when a guest goes on after a save, and when a "
+			"paused one is saved",
 			.text = "Without them a guest that was saved cannot go on, and one that "
 				"is paused cannot be saved.\n",
 			.severity = VFM_SEVERITY_SHOULD },
@@ -374,8 +374,9 @@ const struct vfm_rule vfm_rules_v1_state[] = {
 	{
 		.is = { .name = "v1.state.honest",
 			.title = "after each write device_state tells where the device is",
-			.source = THREAD "after a failure the previous state is returned, or "
-					 "ERROR; after success it is the new one",
+			.source = VFM_V1_CITE_STATE
+			"after a failure the previous state is returned, or "
+			"ERROR; after success it is the new one",
 			.text = "All eight words are written in all states. Which of those that "
 				"are not drawn a device takes is its own matter; but a write that "
 				"succeeds has led there, and one that fails leaves the state "
@@ -388,7 +389,8 @@ const struct vfm_rule vfm_rules_v1_state[] = {
 	{
 		.is = { .name = "v1.state.reserved-is-no-index",
 			.title = "reserved bits make no other state",
-			.source = THREAD "the state is three bits; bits 3 to 31 are reserved",
+			.source = VFM_V1_CITE_STATE
+			"the state is three bits; bits 3 to 31 are reserved",
 			.text = "Mask the word before it gets near a table. 0xb, 0x1003, "
 				"0x80000003 "
 				"and 0xfffffffb are written in RUNNING: the device must be in "
@@ -401,7 +403,8 @@ const struct vfm_rule vfm_rules_v1_state[] = {
 	{
 		.is = { .name = "v1.state.reserved-is-ignored",
 			.title = "reserved bits do not make a write fail",
-			.source = THREAD "reserved bits are preserved by read, modify and write",
+			.source = VFM_V1_CITE_STATE
+			"reserved bits are preserved by read, modify and write",
 			.text = "They are for future use: a device that does not know a bit does "
 				"not care about it.\n",
 			.severity = VFM_SEVERITY_SHOULD },
@@ -411,7 +414,8 @@ const struct vfm_rule vfm_rules_v1_state[] = {
 	{
 		.is = { .name = "v1.state.reserved-is-kept",
 			.title = "reserved bits that were written are read again",
-			.source = THREAD "to preserve reserved bits, a user reads before it writes",
+			.source = VFM_V1_CITE_STATE
+			"to preserve reserved bits, a user reads before it writes",
 			.text = "To preserve bits has a meaning only if reads give them back. No "
 				"user is known that needs it.\n",
 			.severity = VFM_SEVERITY_NOTE },
@@ -421,8 +425,9 @@ const struct vfm_rule vfm_rules_v1_state[] = {
 	{
 		.is = { .name = "v1.state.reset-runs",
 			.title = "a reset leads to RUNNING from every state",
-			.source = THREAD "RUNNING is the default state, and the device reset the "
-					 "only way out of ERROR",
+			.source = VFM_V1_CITE_STATE
+			"RUNNING is the default state, and the device reset the "
+			"only way out of ERROR",
 			.text = "Tried in RUNNING, STOP, PRE_COPY, STOP_COPY and RESUMING. A "
 				"device that takes a reset only while it runs cannot be recovered "
 				"from a load that failed.\n",

@@ -17,6 +17,14 @@
 
 #include "check/check.h"
 
+/* Where the text stands that rules cite. */
+#define VFM_V1_CITE_REGISTERS "the thread, struct vfio_device_migration_info: "
+#define VFM_V1_CITE_STATE "the thread, device_state: "
+#define VFM_V1_CITE_LAYOUT "the thread, format of the migration region: "
+#define VFM_V1_CITE_SAVING "the thread, sequence in pre-copy and stop-and-copy: "
+#define VFM_V1_CITE_RESUMING "the thread, sequence while resuming: "
+#define VFM_V1_CITE_QEMU "QEMU 5.2 to 7.2, hw/vfio/migration.c: "
+
 /* ---- one access ------------------------------------------------------------ */
 
 /** vfm_v1_read(), vfm_v1_write() - bytes of the migration region. */

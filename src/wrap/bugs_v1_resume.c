@@ -254,82 +254,82 @@ static int load_poisoned(struct vfm_device *dev, uint32_t index, uint64_t offset
 	return ret;
 }
 
-#define BUG(n, t, w) .is = { .name = (n), .title = (t), .where = (w) }, .v1 = true
-
 const struct vfm_bug vfm_bugs_v1_resume[] = {
 	{
-		BUG("v1-resume-stuck", "all transactions are written to the start of the buffer",
-		    "Linux, hisi_acc, CVE-2023-52453: the position is not moved on"),
+		VFM_V1_BUG("v1-resume-stuck",
+			   "all transactions are written to the start of the buffer",
+			   "Linux, hisi_acc, CVE-2023-52453: the position is not moved on"),
 		.rules = { "v1.resume.accepts" },
 		.ops = { .write_region = resume_stuck },
 	},
 	{
-		BUG("v1-load-changes", "a load damages what it brings back", ""),
+		VFM_V1_BUG("v1-load-changes", "a load damages what it brings back", ""),
 		.rules = { "v1.resume.round-trip", "v1.resume.applied" },
 		.ops = { .write_region = load_changes },
 	},
 	{
-		BUG("v1-load-ignored", "an image is checked and then forgotten", ""),
+		VFM_V1_BUG("v1-load-ignored", "an image is checked and then forgotten", ""),
 		.rules = { "v1.resume.applied" },
 		.ops = { .write_region = load_ignored },
 	},
 	{
-		BUG("v1-resume-offset-zero", "data_offset reads 0 in RESUMING", ""),
+		VFM_V1_BUG("v1-resume-offset-zero", "data_offset reads 0 in RESUMING", ""),
 		.rules = { "v1.resume.data-offset" },
 		.ops = { .read_region = resume_offset_zero },
 	},
 	{
-		BUG("v1-mapped-write-lost", "what a user puts into the mapping is not looked at",
-		    ""),
+		VFM_V1_BUG("v1-mapped-write-lost",
+			   "what a user puts into the mapping is not looked at", ""),
 		.rules = { "v1.resume.mapped" },
 		.ops = { .write_region = mapped_write_lost },
 	},
 	{
-		BUG("v1-narrow-write-lost", "writes of less than 8 bytes of data are ignored", ""),
+		VFM_V1_BUG("v1-narrow-write-lost",
+			   "writes of less than 8 bytes of data are ignored", ""),
 		.rules = { "v1.resume.in-any-width" },
 		.ops = { .write_region = narrow_write_lost },
 	},
 	{
-		BUG("v1-cut-mixed-up", "transactions of another size are loaded to wrong places",
-		    ""),
+		VFM_V1_BUG("v1-cut-mixed-up",
+			   "transactions of another size are loaded to wrong places", ""),
 		.rules = { "v1.resume.cut" },
 		.ops = { .read_region = count_chunks, .write_region = cut_mixed_up },
 	},
 	{
-		BUG("v1-truncated-accepted", "an image of which the end is missing is taken",
-		    "Linux, mlx5 and virtio: no end mark in the image"),
+		VFM_V1_BUG("v1-truncated-accepted", "an image of which the end is missing is taken",
+			   "Linux, mlx5 and virtio: no end mark in the image"),
 		.rules = { "v1.refuse.truncated" },
 		.ops = { .read_region = note_saved, .write_region = take_truncated },
 	},
 	{
-		BUG("v1-empty-accepted", "a load without data is a load",
-		    "libvfio-user until 2023, migration.c: RESUMING to RUNNING at any time"),
+		VFM_V1_BUG("v1-empty-accepted", "a load without data is a load",
+			   "libvfio-user until 2023, migration.c: RESUMING to RUNNING at any time"),
 		.rules = { "v1.refuse.empty" },
 		.ops = { .read_region = note_saved, .write_region = take_empty },
 	},
 	{
-		BUG("v1-foreign-accepted", "bytes that are no image are taken", ""),
+		VFM_V1_BUG("v1-foreign-accepted", "bytes that are no image are taken", ""),
 		.rules = { "v1.refuse.foreign" },
 		.ops = { .read_region = note_saved, .write_region = take_foreign },
 	},
 	{
-		BUG("v1-damage-accepted", "an image with a bit flipped is taken", ""),
+		VFM_V1_BUG("v1-damage-accepted", "an image with a bit flipped is taken", ""),
 		.rules = { "v1.refuse.damaged" },
 		.ops = { .read_region = note_saved, .write_region = take_damaged },
 	},
 	{
-		BUG("v1-twice-accepted", "data behind the end of an image is taken", ""),
+		VFM_V1_BUG("v1-twice-accepted", "data behind the end of an image is taken", ""),
 		.rules = { "v1.refuse.twice" },
 		.ops = { .read_region = note_saved, .write_region = take_twice },
 	},
 	{
-		BUG("v1-oversize-accepted", "a data_size beyond the section is taken",
-		    "Linux, qat, 2024 and 2026: a write past the end of the state buffer"),
+		VFM_V1_BUG("v1-oversize-accepted", "a data_size beyond the section is taken",
+			   "Linux, qat, 2024 and 2026: a write past the end of the state buffer"),
 		.rules = { "v1.refuse.oversize" },
 		.ops = { .write_region = take_oversize },
 	},
 	{
-		BUG("v1-load-poisoned", "after a load that failed no other is taken", ""),
+		VFM_V1_BUG("v1-load-poisoned", "after a load that failed no other is taken", ""),
 		.rules = { "v1.refuse.recovers" },
 		.ops = { .write_region = load_poisoned },
 	},

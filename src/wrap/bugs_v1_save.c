@@ -354,97 +354,101 @@ static int reset_keeps_position(struct vfm_device *dev, struct vfm_err *err)
 	return vfm_pass_reset(dev, err);
 }
 
-#define BUG(n, t, w) .is = { .name = (n), .title = (t), .where = (w) }, .v1 = true
-
 const struct vfm_bug vfm_bugs_v1_save[] = {
 	{
-		BUG("v1-pending-stale", "after a save was given up, something is still pending",
-		    ""),
+		VFM_V1_BUG("v1-pending-stale",
+			   "after a save was given up, something is still pending", ""),
 		.rules = { "v1.save.pending-in-running" },
 		.ops = { .read_region = pending_stale },
 	},
 	{
-		BUG("v1-zero-then-more",
-		    "in STOP_COPY nothing is pending when the next chunk is not ready yet", ""),
+		VFM_V1_BUG("v1-zero-then-more",
+			   "in STOP_COPY nothing is pending when the next chunk is not ready yet",
+			   ""),
 		.rules = { "v1.save.ends" },
 		.ops = { .read_region = zero_then_more, .write_region = begin_anew },
 	},
 	{
-		BUG("v1-sticky-zero", "once nothing is pending in PRE_COPY, nothing ever is",
-		    "libvfio-user until 2023, migration.c: the iteration stays finished"),
+		VFM_V1_BUG("v1-sticky-zero", "once nothing is pending in PRE_COPY, nothing ever is",
+			   "libvfio-user until 2023, migration.c: the iteration stays finished"),
 		.rules = { "v1.save.zero-and-back" },
 		.ops = { .read_region = sticky_zero, .write_region = begin_anew },
 	},
 	{
-		BUG("v1-pending-acknowledges", "every read of pending_bytes drops a chunk", ""),
+		VFM_V1_BUG("v1-pending-acknowledges", "every read of pending_bytes drops a chunk",
+			   ""),
 		.rules = { "v1.save.pending-repeats" },
 		.ops = { .read_region = pending_acks, .write_region = begin_anew },
 	},
 	{
-		BUG("v1-offset-advances", "every read of data_offset goes on to the next chunk",
-		    ""),
+		VFM_V1_BUG("v1-offset-advances",
+			   "every read of data_offset goes on to the next chunk", ""),
 		.rules = { "v1.save.place-repeats" },
 		.ops = { .read_region = offset_advances, .write_region = begin_anew },
 	},
 	{
-		BUG("v1-staged-lost",
-		    "a chunk that was prepared in PRE_COPY is dropped at STOP_COPY", ""),
+		VFM_V1_BUG("v1-staged-lost",
+			   "a chunk that was prepared in PRE_COPY is dropped at STOP_COPY", ""),
 		.rules = { "v1.save.goes-on" },
 		.ops = { .read_region = note_read, .write_region = staged_lost },
 	},
 	{
-		BUG("v1-chunk-twice", "the last chunk of PRE_COPY comes again in STOP_COPY",
-		    "libvfio-user until 2023, migration.c: a write of a state begins an iteration "
-		    "anew"),
+		VFM_V1_BUG("v1-chunk-twice", "the last chunk of PRE_COPY comes again in STOP_COPY",
+			   "libvfio-user until 2023, migration.c: a write of a state begins an "
+			   "iteration "
+			   "anew"),
 		.rules = { "v1.save.stop-before-acknowledgement" },
 		.ops = { .read_region = give_again, .write_region = forget_iteration },
 	},
 	{
-		BUG("v1-cancel-keeps-position", "a save begins where one that was given up ended",
-		    ""),
+		VFM_V1_BUG("v1-cancel-keeps-position",
+			   "a save begins where one that was given up ended", ""),
 		.rules = { "v1.save.anew-after-cancel" },
 		.ops = { .read_region = note_read, .write_region = keep_position },
 	},
 	{
-		BUG("v1-reset-keeps-position", "a save begins where one before a reset ended", ""),
+		VFM_V1_BUG("v1-reset-keeps-position",
+			   "a save begins where one before a reset ended", ""),
 		.rules = { "v1.save.anew-after-reset" },
 		.ops = { .read_region = note_read,
 			 .write_region = begin_behind,
 			 .reset = reset_keeps_position },
 	},
 	{
-		BUG("v1-offset-zero", "data_offset reads 0 while saving", ""),
+		VFM_V1_BUG("v1-offset-zero", "data_offset reads 0 while saving", ""),
 		.rules = { "v1.data.inside" },
 		.ops = { .read_region = offset_zero },
 	},
 	{
-		BUG("v1-chunk-beyond", "a chunk ends behind the region", ""),
+		VFM_V1_BUG("v1-chunk-beyond", "a chunk ends behind the region", ""),
 		.rules = { "v1.data.inside" },
 		.ops = { .read_region = chunk_beyond },
 	},
 	{
-		BUG("v1-empty-chunk", "something is pending in STOP_COPY, and data_size is 0", ""),
+		VFM_V1_BUG("v1-empty-chunk",
+			   "something is pending in STOP_COPY, and data_size is 0", ""),
 		.rules = { "v1.data.not-empty" },
 		.ops = { .read_region = empty_chunk, .write_region = begin_anew },
 	},
 	{
-		BUG("v1-chunk-unaligned", "a chunk begins within a page that can be mapped", ""),
+		VFM_V1_BUG("v1-chunk-unaligned", "a chunk begins within a page that can be mapped",
+			   ""),
 		.rules = { "v1.data.mapped-is-aligned" },
 		.ops = { .get_region = one_more_page, .read_region = chunk_unaligned },
 	},
 	{
-		BUG("v1-mapping-shifted", "the mapping is one page off", ""),
+		VFM_V1_BUG("v1-mapping-shifted", "the mapping is one page off", ""),
 		.rules = { "v1.data.mapped-is-same", "v1.resume.mapped" },
 		.ops = { .get_region = mapping_shifted },
 	},
 	{
-		BUG("v1-data-once", "data that was read cannot be read again", ""),
+		VFM_V1_BUG("v1-data-once", "data that was read cannot be read again", ""),
 		.rules = { "v1.data.repeats", "v1.data.in-any-width" },
 		.ops = { .read_region = data_once, .write_region = begin_anew },
 	},
 	{
-		BUG("v1-parts-refused", "a part of a chunk cannot be read",
-		    "libvfio-user, its sample server"),
+		VFM_V1_BUG("v1-parts-refused", "a part of a chunk cannot be read",
+			   "libvfio-user, its sample server"),
 		.rules = { "v1.data.in-any-width" },
 		.ops = { .read_region = parts_refused },
 	},

@@ -10,6 +10,9 @@
 
 #include "wrap/wrap.h"
 
+/** VFM_V1_BUG() - the beginning of a row: what it is called, what is wrong, where it happened. */
+#define VFM_V1_BUG(n, t, w) .is = { .name = (n), .title = (t), .where = (w) }, .v1 = true
+
 /** enum vfm_v1_target - what an access of a region is for */
 enum vfm_v1_target {
 	VFM_V1_OTHER, /* another region, or no register as a whole */
