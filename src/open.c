@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/params.h"
 #include "base/util.h"
 #include "device/host.h"
 #include "region/region.h"
@@ -129,15 +130,43 @@ static int open_object(struct vfm_device **out, const char *uri, struct vfm_err 
 
 /* ---- wraps ------------------------------------------------------------------- */
 
+/* The words of "vfmig serve --data", for the same thing. */
+static int find_section(const char *word, enum vfm_section *section, struct vfm_err *err)
+{
+	static const char *const words[] = {
+		[VFM_SECTION_TRAPPED] = "trapped",
+		[VFM_SECTION_MMAP] = "mmap",
+		[VFM_SECTION_SPARSE] = "sparse",
+	};
+
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(words); i++)
+		if (!strcmp(words[i], word)) {
+			*section = (enum vfm_section)i;
+			return 0;
+		}
+	return vfm_fail(err, -EINVAL, "v1: data=%s: must be trapped, mmap or sparse", word);
+}
+
 static int wrap_v1(struct vfm_device **out, struct vfm_device *inner, const char *params,
 		   struct vfm_err *err)
 {
-	int ret = 0;
+	struct vfm_front_opts opts = { .size = VFM_SECTION_SIZE_DEFAULT };
+	char word[16] = "trapped";
+	const struct vfm_param table[] = {
+		{ .name = "data", .type = VFM_PARAM_TEXT, .value = word, .room = sizeof(word) },
+		{ .name = "data-size",
+		  .type = VFM_PARAM_SIZE,
+		  .min = VFM_SECTION_SIZE_MIN,
+		  .max = VFM_SECTION_SIZE_MAX,
+		  .value = &opts.size },
+		{ .name = NULL },
+	};
+	int ret = vfm_parse_params("v1", params, table, err);
 
-	if (params[0])
-		ret = vfm_fail(err, -EINVAL, "v1,%s: this wrap takes no parameters", params);
 	if (!ret)
-		ret = vfm_front_open(out, inner, NULL, err);
+		ret = find_section(word, &opts.section, err);
+	if (!ret)
+		ret = vfm_front_open(out, inner, &opts, err);
 	if (!ret)
 		vfm_front_own(*out);
 	return ret;

@@ -12,6 +12,7 @@
  *   child.c          what is done in it
  *   session.c        ways through a data session
  *   image.c          images: read, and offered
+ *   v1_trial.c       the same for the migration region
  *
  * A rule is a function that drives a device. What it wants to know may fail in ways that
  * are not its business: if the way there cannot be gone (vfm_trial_go() and others), it
@@ -106,6 +107,18 @@ extern const struct vfm_rule vfm_rules_log_pages[];
 extern const size_t vfm_nr_rules_log_pages;
 extern const struct vfm_rule vfm_rules_log_ranges[];
 extern const size_t vfm_nr_rules_log_ranges;
+extern const struct vfm_rule vfm_rules_v1_register[];
+extern const size_t vfm_nr_rules_v1_register;
+extern const struct vfm_rule vfm_rules_v1_state[];
+extern const size_t vfm_nr_rules_v1_state;
+extern const struct vfm_rule vfm_rules_v1_save[];
+extern const size_t vfm_nr_rules_v1_save;
+extern const struct vfm_rule vfm_rules_v1_data[];
+extern const size_t vfm_nr_rules_v1_data;
+extern const struct vfm_rule vfm_rules_v1_resume[];
+extern const size_t vfm_nr_rules_v1_resume;
+extern const struct vfm_rule vfm_rules_v1_refuse[];
+extern const size_t vfm_nr_rules_v1_refuse;
 
 /* ---- trial.c ---------------------------------------------------------------- */
 
@@ -116,6 +129,7 @@ extern const size_t vfm_nr_rules_log_ranges;
  * @rule: which
  * @info, @migration: of the device; @migration 0: it cannot migrate
  * @region: of the migration region, for rules that need it
+ * @described: that region; some devices describe nothing while they are stopped
  * @exercise: what the device's exercise has made for itself
  * @seed: of this trial, for vfm_trial_random()
  * @hooks: who is told of operations
@@ -129,6 +143,7 @@ struct vfm_trial {
 	struct vfm_device_info info;
 	uint64_t migration;
 	uint32_t region;
+	struct vfm_region described;
 	void *exercise;
 	uint64_t seed;
 	const struct vfm_hooks *hooks;

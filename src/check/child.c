@@ -16,11 +16,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <vfmig/v1.h>
-
 #include "base/checksum.h"
 #include "base/util.h"
 #include "check/needs.h"
+#include "check/v1_trial.h"
 #include "wrap/hook.h"
 
 /* What comes after a failure, to put the device back, says nothing of it. */
@@ -71,18 +70,6 @@ static int open_device(struct vfm_trial *t, struct vfm_shared *s)
 	return ret;
 }
 
-/* A device of v1 in another state than RUNNING has no other way back that is sure. */
-static int rest_v1(struct vfm_trial *t, struct vfm_err *err)
-{
-	uint32_t word = 0;
-	int ret = vfm_device_read_region(t->dev, t->region, VFM_V1_DEVICE_STATE, &word,
-					 sizeof(word), err);
-
-	if (!ret && vfm_v1_bits(vfm_v1_state_of(word)) != VFM_V1_RUNNING)
-		ret = vfm_device_reset(t->dev, err);
-	return ret;
-}
-
 static int rest_v2(struct vfm_trial *t, struct vfm_err *err)
 {
 	enum vfm_state state;
@@ -101,7 +88,7 @@ static int rest(struct vfm_trial *t, struct vfm_err *err)
 	if (!t->dev)
 		return 0; /* the rule could not open it again */
 	if (wants_v1(t))
-		return rest_v1(t, err);
+		return vfm_v1_bring_to_running(t, err);
 	return t->migration ? rest_v2(t, err) : 0;
 }
 

@@ -35,11 +35,11 @@ static bool has_log(struct vfm_trial *t)
 
 static bool has_v1(struct vfm_trial *t)
 {
-	struct vfm_region region;
+	struct vfm_region *r = &t->described;
 
 	for (uint32_t i = 0; i < t->info.nr_regions; i++)
-		if (!vfm_device_get_region(t->dev, i, &region, NULL) && region.size &&
-		    region.type == VFM_V1_REGION_TYPE && region.subtype == VFM_V1_REGION_SUBTYPE) {
+		if (!vfm_device_get_region(t->dev, i, r, NULL) && r->size &&
+		    r->type == VFM_V1_REGION_TYPE && r->subtype == VFM_V1_REGION_SUBTYPE) {
 			t->region = i;
 			return true;
 		}

@@ -32,6 +32,12 @@ static const struct {
 	{ vfm_rules_log, &vfm_nr_rules_log },
 	{ vfm_rules_log_pages, &vfm_nr_rules_log_pages },
 	{ vfm_rules_log_ranges, &vfm_nr_rules_log_ranges },
+	{ vfm_rules_v1_register, &vfm_nr_rules_v1_register },
+	{ vfm_rules_v1_state, &vfm_nr_rules_v1_state },
+	{ vfm_rules_v1_save, &vfm_nr_rules_v1_save },
+	{ vfm_rules_v1_data, &vfm_nr_rules_v1_data },
+	{ vfm_rules_v1_resume, &vfm_nr_rules_v1_resume },
+	{ vfm_rules_v1_refuse, &vfm_nr_rules_v1_refuse },
 };
 
 const struct vfm_rule *vfm_rule_at(size_t n)

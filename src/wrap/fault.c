@@ -35,6 +35,9 @@ static const struct {
 	{ vfm_bugs_irq, &vfm_nr_bugs_irq },
 	{ vfm_bugs_dma, &vfm_nr_bugs_dma },
 	{ vfm_bugs_log, &vfm_nr_bugs_log },
+	{ vfm_bugs_v1_state, &vfm_nr_bugs_v1_state },
+	{ vfm_bugs_v1_save, &vfm_nr_bugs_v1_save },
+	{ vfm_bugs_v1_resume, &vfm_nr_bugs_v1_resume },
 };
 
 const struct vfm_bug *vfm_bug_at(size_t n)

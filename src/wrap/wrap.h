@@ -105,5 +105,11 @@ extern const struct vfm_bug vfm_bugs_dma[];
 extern const size_t vfm_nr_bugs_dma;
 extern const struct vfm_bug vfm_bugs_log[];
 extern const size_t vfm_nr_bugs_log;
+extern const struct vfm_bug vfm_bugs_v1_state[];
+extern const size_t vfm_nr_bugs_v1_state;
+extern const struct vfm_bug vfm_bugs_v1_save[];
+extern const size_t vfm_nr_bugs_v1_save;
+extern const struct vfm_bug vfm_bugs_v1_resume[];
+extern const size_t vfm_nr_bugs_v1_resume;
 
 #endif
