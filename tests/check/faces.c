@@ -66,8 +66,12 @@ static void check(struct look *look, const char *uri, const char *rules)
 	struct vfm_err err;
 
 	snprintf(look->uri, sizeof(look->uri), "%s", uri);
-	if (vfm_check(&opts, &look->sum, &err))
+	if (!vfm_check(&opts, &look->sum, &err))
+		return;
+	if (look->strict)
 		fail_msg("%s: %s", uri, err.msg);
+	/* it cannot even be opened */
+	look->found++;
 }
 
 /* ---- healthy devices --------------------------------------------------------------- */

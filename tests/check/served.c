@@ -49,6 +49,10 @@ void served_begin(struct served *s, const char *uri, enum vfm_face face, bool ex
 		static const struct rlimit none = { 0, 0 };
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* not those of the tests, which would go on with the next one here */
+		for (int sig = 1; sig < NSIG; sig++)
+			signal(sig, SIG_DFL);
+		signal(SIGPIPE, SIG_IGN);
 		setrlimit(RLIMIT_CORE, &none);
 		_exit(serve(s, uri, face, extension, ready[1]));
 	}

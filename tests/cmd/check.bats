@@ -36,7 +36,7 @@ check() {
 	check 1 --rule="$RULE" "$BROKEN"
 	grep -qx "$RULE: failed (must)" "$T/out"
 	grep -q '^  it says so  uAPI' "$T/out"
-	grep -q '^  was seen    .*state number 8 was not refused' "$T/out"
+	grep -q '^  was seen    STOP to .*8.* was not refused' "$T/out"
 	# the last operation is the one that should have failed
 	grep -B1 '^  again ' "$T/out" | grep -q 'set_state(invalid 8) = 0'
 	grep -qx 'vfmig: check: 1 rule that must hold does not' "$T/err"
