@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) vfmig authors
+# shellcheck disable=SC2154,SC2034 # serve sets variables by name, teardown reads them
 
 load common
 
@@ -83,7 +84,7 @@ check() {
 	grep -q "^$RULE  *must  *" "$T/out"
 	check 0 --list --rule='v2.arc.*'
 	(($(wc -l <"$T/out") <= all))
-	[[ -z $(grep -v '^v2\.arc\.' "$T/out") ]]
+	if grep -v '^v2\.arc\.' "$T/out"; then return 1; fi
 	# each has a page with a text
 	for rule in $("$VFMIG" check --list | cut -d ' ' -f 1); do
 		"$VFMIG" check --explain="$rule" >"$T/page"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) vfmig authors
+# shellcheck disable=SC2154,SC2034 # serve sets variables by name, teardown reads them
 
 load common
 
-# shellcheck disable=SC2154 # serve sets variables by name
 DEV=sim:dma,state=64K
 
 @test "a trace for people goes to standard error, or to a file" {
