@@ -65,12 +65,13 @@ int cmd_replay(const struct cmd_args *args, struct vfm_err *err)
 		.size = sizeof(opts), .open = open_it, .differs = print_difference, .user = &r
 	};
 	struct vfm_replay_summary sum;
+	struct vfm_err other;
 	int ret, printed = 0;
 
 	cmd_json_open_list(j, "differences");
 	ret = vfm_replay(args->operands[0], &opts, &sum, err);
 	if (args->json)
-		printed = print_json(j, ret, &sum, err, ret ? &(struct vfm_err){ 0 } : err);
+		printed = print_json(j, ret, &sum, err, ret ? &other : err);
 	if (ret || printed)
 		return ret ? ret : printed;
 	if (sum.left_out && !args->json)

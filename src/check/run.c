@@ -121,7 +121,7 @@ static int try_one(const struct run *run, const struct vfm_rule *rule,
 
 /* ---- all of them ------------------------------------------------------------------ */
 
-static void count(struct vfm_check_summary *sum, const struct vfm_check_result *r)
+static void add_to_sum(struct vfm_check_summary *sum, const struct vfm_check_result *r)
 {
 	sum->verdicts[r->verdict]++;
 	if (r->verdict > VFM_VERDICT_SKIPPED)
@@ -158,7 +158,7 @@ static int run_rule(struct run *run, const struct vfm_rule *rule, struct vfm_err
 		return not_opened(run, err);
 	run->opened = true;
 	run->sum->migrates |= run->s->migrates;
-	count(run->sum, &result);
+	add_to_sum(run->sum, &result);
 	if (is_lost(run, end)) {
 		run->sum->lost = true;
 		vfm_fail(&run->sum->why, -EIO, "%s", result.evidence);

@@ -155,13 +155,15 @@ static int see_to_end(const struct vfm_check_opts *opts, pid_t child, int pidfd,
 {
 	int ret = wait_for_end(opts, child, pidfd);
 	uint64_t end = vfm_now_ns() + (uint64_t)KILLED_MS * 1000000;
+	pid_t pid;
 
 	end_group(child);
 	while (!wait_once(pidfd, -1, LOOK_MS))
 		if (vfm_now_ns() > end)
 			return VFM_END_STUCK;
-	while (waitpid(child, status, 0) < 0 && errno == EINTR)
-		continue;
+	do {
+		pid = waitpid(child, status, 0);
+	} while (pid < 0 && errno == EINTR);
 	return ret;
 }
 
