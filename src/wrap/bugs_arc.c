@@ -6,6 +6,7 @@
 #include "wrap/wrap.h"
 
 #include <errno.h>
+#include <poll.h>
 
 #include "base/util.h"
 
@@ -47,7 +48,7 @@ static int stop_copy_loop(struct vfm_device *dev, enum vfm_state state, struct v
 	enum vfm_state now = vfm_fault_state(dev);
 
 	while (now == VFM_STATE_STOP_COPY && vfm_state_is_precopy(state))
-		continue;
+		poll(NULL, 0, 1000);
 	return vfm_pass_set_state(dev, state, err);
 }
 
