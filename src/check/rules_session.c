@@ -149,11 +149,11 @@ static int load_begins_anew(struct vfm_trial *t)
 	int ret = vfm_trial_reset(t);
 
 	if (!ret)
+		ret = vfm_trial_save(t, &image);
+	if (!ret)
 		ret = vfm_trial_go(t, VFM_STATE_RESUMING);
 	if (!ret && !vfm_device_set_state(t->dev, VFM_STATE_STOP, NULL))
 		ret = vfm_trial_skip(t, "it never wants an image");
-	if (!ret)
-		ret = vfm_trial_save(t, &image);
 	if (!ret)
 		ret = vfm_session_load(t, &image);
 	free(image.data);

@@ -110,6 +110,15 @@ static void put_back(struct vfm_trial *t)
 		return;
 }
 
+/* A program may have handlers that go on somewhere else; here a crash is an end. */
+static void die_of_crashes(void)
+{
+	static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(crashes); i++)
+		signal(crashes[i], SIG_DFL);
+}
+
 static void try_rule(const struct vfm_check_opts *opts, const struct vfm_rule *rule,
 		     struct shared *s)
 {
@@ -193,15 +202,6 @@ static void order_ops(struct vfm_check_result *r, const struct shared *s)
 	}
 }
 
-/* Handlers are for the process that we came from: here a crash is a finding. */
-static void default_signals(void)
-{
-	static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
-
-	for (size_t i = 0; i < VFM_ARRAY_SIZE(crashes); i++)
-		signal(crashes[i], SIG_DFL);
-}
-
 static int run_child(const struct vfm_check_opts *opts, const struct vfm_rule *rule,
 		     struct shared *s, struct vfm_err *err)
 {
@@ -216,7 +216,7 @@ static int run_child(const struct vfm_check_opts *opts, const struct vfm_rule *r
 	reader = fds[0];
 	child = fork();
 	if (child == 0) {
-		default_signals();
+		die_of_crashes();
 		try_rule(opts, rule, s);
 		_exit(0);
 	}

@@ -22,7 +22,7 @@ static int masked_features(struct vfm_device *dev, uint64_t mask, uint64_t *migr
 
 static int no_stop_copy(struct vfm_device *dev, uint64_t *migration, struct vfm_err *err)
 {
-	return masked_features(dev, ~VFM_MIGRATION_STOP_COPY, migration, err);
+	return masked_features(dev, VFM_MIGRATION_P2P, migration, err);
 }
 
 static int only_while_running(struct vfm_device *dev, uint64_t *migration, struct vfm_err *err)
@@ -122,9 +122,10 @@ static int left_the_begin(struct vfm_device *dev, enum vfm_state state, struct v
 const struct vfm_bug vfm_bugs_discovery[] = {
 	{
 		.is = { .name = "features-without-stop-copy",
-			.title = "the features claim P2P and PRE_COPY alone",
+			.title = "the features claim P2P alone",
 			.where = "" },
 		.rules = { "v2.discovery.legal-features" },
+		.needs = VFM_MIGRATION_P2P,
 		.ops = { .get_migration = no_stop_copy },
 	},
 	{

@@ -109,14 +109,25 @@ static const struct vfm_device_ops right = {
 	if (bug->op)                                                                               \
 	ops->op = bug->op
 
-/* Without operations for chunks, those for data stand in for them, and are as wrong. */
-static void twist(struct vfm_device_ops *ops, const struct vfm_device_ops *bug)
+/*
+ * A bug that has only one of the two ways of data has it in both: calls for chunks come
+ * back to the other where there is none for them.
+ */
+static void twist_data(struct vfm_device_ops *ops, const struct vfm_device_ops *bug)
 {
-	*ops = right;
 	if (bug->read_data)
 		ops->read_chunk = NULL;
 	if (bug->write_data)
 		ops->write_chunk = NULL;
+	TWIST(read_data);
+	TWIST(write_data);
+	TWIST(read_chunk);
+	TWIST(write_chunk);
+}
+
+static void twist(struct vfm_device_ops *ops, const struct vfm_device_ops *bug)
+{
+	*ops = right;
 	TWIST(get_info);
 	TWIST(get_region);
 	TWIST(read_region);
@@ -130,10 +141,7 @@ static void twist(struct vfm_device_ops *ops, const struct vfm_device_ops *bug)
 	TWIST(get_migration);
 	TWIST(get_state);
 	TWIST(set_state);
-	TWIST(read_data);
-	TWIST(write_data);
-	TWIST(read_chunk);
-	TWIST(write_chunk);
+	twist_data(ops, bug);
 	TWIST(get_precopy_info);
 	TWIST(get_data_size);
 	TWIST(reset);
