@@ -243,26 +243,6 @@ static int failure_told(struct vfm_trial *t)
 	return 0;
 }
 
-/* Whether it has been seen to say only in RUNNING if an image is right. */
-static bool proves_late(struct vfm_trial *t)
-{
-	struct vfm_protocol protocol;
-
-	return !vfm_device_get_protocol(t->dev, &protocol, NULL) && protocol.late_proof;
-}
-
-static int nothing_loaded(struct vfm_trial *t)
-{
-	int ret = vfm_trial_go(t, VFM_STATE_RESUMING), went;
-
-	if (ret)
-		return ret;
-	went = vfm_device_set_state(t->dev, VFM_STATE_STOP, NULL);
-	if (!went && proves_late(t))
-		went = vfm_device_set_state(t->dev, VFM_STATE_RUNNING, NULL);
-	return vfm_trial_refused(t, went, "leaving RESUMING with nothing loaded");
-}
-
 /* What may lead a device into ERROR, of what everybody can do. */
 static int try_to_break(struct vfm_trial *t, bool *broken)
 {
@@ -410,23 +390,6 @@ const struct vfm_rule vfm_rules_arc[] = {
 			.severity = VFM_SEVERITY_MUST },
 		.needs = VFM_NEED_STOP_COPY,
 		.run = out_of_range,
-	},
-	{
-		.is = { .name = "v2.arc.nothing-loaded-refused",
-			.title = "RESUMING is not left with nothing loaded",
-			.source =
-				"<vfmig/device.h>, vfm_device_set_state(): RESUMING -> STOP proves "
-				"the image; uAPI, enum vfio_device_mig_state: RESUMING -> STOP "
-				"fails "
-				"if the data is incomplete or corrupted",
-			.text = "A source that dies before its first byte must not leave a "
-				"destination "
-				"that runs.\n\n"
-				"The device is sent from RESUMING to STOP without a byte. A device "
-				"of v1 that proves its image only when it runs must refuse that.\n",
-			.severity = VFM_SEVERITY_MUST },
-		.needs = VFM_NEED_STOP_COPY,
-		.run = nothing_loaded,
 	},
 	{
 		.is = { .name = "v2.arc.failure-told",

@@ -172,23 +172,6 @@ static int without_precopy(struct vfm_trial *t)
 
 /* ---- answers --------------------------------------------------------------------- */
 
-static int tells_data_size(struct vfm_trial *t, enum vfm_state state, void *user)
-{
-	struct vfm_err err;
-	uint64_t bytes;
-
-	(void)user;
-	if (!vfm_device_get_data_size(t->dev, &bytes, &err))
-		return 0;
-	return vfm_trial_fail(t, "in %s the data size is not told: %s", vfm_state_name(state),
-			      err.msg);
-}
-
-static int data_size_everywhere(struct vfm_trial *t)
-{
-	return vfm_trial_each_state(t, tells_data_size, NULL);
-}
-
 static int reset_flag(struct vfm_trial *t)
 {
 	bool told = t->info.flags & VFM_DEVICE_RESET;
@@ -311,21 +294,6 @@ const struct vfm_rule vfm_rules_discovery[] = {
 			.severity = VFM_SEVERITY_MUST },
 		.needs = VFM_NEED_STOP_COPY | VFM_NEED_NO_PRE_COPY,
 		.run = without_precopy,
-	},
-	{
-		.is = { .name = "v2.discovery.data-size-in-every-state",
-			.title = "a device that tells a data size does so in every state",
-			.source = "uAPI, VFIO_DEVICE_FEATURE_MIG_DATA_SIZE; <vfmig/device.h>, "
-				  "vfm_device_get_data_size(): legal in every state",
-			.text = "It is what the length of the stop is predicted from, before there "
-				"is "
-				"a session.\n\n"
-				"It is asked for in every state. A device that needs something "
-				"made "
-				"for the answer makes it for the time of the call.\n",
-			.severity = VFM_SEVERITY_MUST },
-		.needs = VFM_NEED_STOP_COPY | VFM_NEED_SIZE,
-		.run = data_size_everywhere,
 	},
 	{
 		.is = { .name = "v2.discovery.protocol-told",

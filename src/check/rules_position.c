@@ -169,7 +169,7 @@ static int drain(struct vfm_trial *t, uint64_t *bytes)
 static int begins_anew(struct vfm_trial *t, const struct vfm_way *way, bool reset)
 {
 	const char *from = vfm_state_name(way->from);
-	uint64_t first, second;
+	uint64_t first = 0, second = 0;
 	int ret = vfm_trial_go(t, VFM_STATE_RUNNING);
 
 	if (!ret)

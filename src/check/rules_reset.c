@@ -2,24 +2,19 @@
 // Copyright (c) vfmig authors
 
 /*
- * Rules about the reset: what it ends, what it makes new, and what it leaves. A reset while
+ * Rules about the reset: where it leads, what it ends, and what it makes new. What it leaves
+ * alone, memory, interrupts and the dirty log, is with the rules about those; a reset while
  * another call is under way is in rules_race.c.
  */
 
-#include "check/session.h"
+#include "check/check.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "base/cleanup.h"
 #include "base/util.h"
-
-/* Memory and log of these rules; anywhere would do. */
-#define IOVA UINT64_C(0x10000000)
-#define SIZE UINT64_C(0x10000)
 
 /* ---- where it leads -------------------------------------------------------------------- */
 
@@ -152,99 +147,6 @@ static int fresh_state(struct vfm_trial *t)
 	return ret;
 }
 
-/* The device's own image must be taken, after one that was refused and a reset. */
-static int load_after_refusal(struct vfm_trial *t, const struct vfm_image *image)
-{
-	struct vfm_err err;
-	int ret = vfm_trial_go(t, VFM_STATE_RESUMING);
-
-	if (!ret && !vfm_device_set_state(t->dev, VFM_STATE_STOP, NULL))
-		return vfm_trial_skip(t, "RESUMING can be left with nothing loaded");
-	if (!ret)
-		ret = vfm_trial_reset(t);
-	if (!ret)
-		ret = vfm_trial_write(t, image);
-	if (!ret && vfm_device_set_state(t->dev, VFM_STATE_STOP, &err))
-		ret = vfm_trial_fail(
-			t,
-			"an image of %zu bytes was loaded; then none, which was refused; "
-			"then, after a reset, the first again, and that was refused: %s",
-			image->size, err.msg);
-	return ret;
-}
-
-static int after_refusal(struct vfm_trial *t)
-{
-	struct vfm_image image = { 0 };
-	int ret = vfm_trial_save(t, &image);
-
-	if (!ret)
-		ret = vfm_session_load(t, &image);
-	if (!ret)
-		ret = load_after_refusal(t, &image);
-	free(image.data);
-	return ret;
-}
-
-/* ---- what it leaves -------------------------------------------------------------------------- */
-
-static int map(struct vfm_trial *t, void *memory)
-{
-	const struct vfm_dma_map map = { .iova = IOVA,
-					 .size = SIZE,
-					 .flags = VFM_DMA_READ | VFM_DMA_WRITE,
-					 .fd = -1,
-					 .vaddr = memory };
-	struct vfm_err err;
-
-	return vfm_device_map_dma(t->dev, &map, &err) ? vfm_trial_blocked(t, &err) : 0;
-}
-
-static int mapped_over_reset(struct vfm_trial *t, void *memory)
-{
-	struct vfm_err err;
-	int ret = map(t, memory);
-
-	if (!ret)
-		ret = vfm_trial_reset(t);
-	if (!ret && vfm_device_unmap_dma(t->dev, IOVA, SIZE, &err))
-		ret = vfm_trial_fail(t,
-				     "0x%" PRIx64 " bytes were mapped at 0x%" PRIx64
-				     "; after a reset they could not be unmapped: %s",
-				     SIZE, IOVA, err.msg);
-	return ret;
-}
-
-static int keeps_mappings(struct vfm_trial *t)
-{
-	void *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int ret;
-
-	if (memory == MAP_FAILED)
-		return vfm_trial_skip(t, "no memory");
-	ret = mapped_over_reset(t, memory);
-	munmap(memory, SIZE);
-	return ret;
-}
-
-static int keeps_log(struct vfm_trial *t)
-{
-	const struct vfm_range range = { .iova = IOVA, .size = SIZE };
-	uint64_t page_size = 4096;
-	struct vfm_err err;
-	int ret;
-
-	if (vfm_device_start_log(t->dev, &page_size, &range, 1, &err))
-		return vfm_trial_blocked(t, &err);
-	ret = vfm_trial_reset(t);
-	if (!ret && vfm_device_stop_log(t->dev, &err))
-		ret = vfm_trial_fail(t,
-				     "a dirty log was started; after a reset it could not be "
-				     "stopped: %s",
-				     err.msg);
-	return ret;
-}
-
 /* ---- the table --------------------------------------------------------------------------------
  */
 
@@ -304,52 +206,6 @@ const struct vfm_rule vfm_rules_reset[] = {
 			.severity = VFM_SEVERITY_MUST },
 		.needs = VFM_NEED_STOP_COPY | VFM_NEED_RESET | VFM_NEED_CHANGE,
 		.run = fresh_state,
-	},
-	{
-		.is = { .name = "v2.reset.after-refusal",
-			.title = "after an image that was refused, a reset lets another one be "
-				 "loaded",
-			.source = "uAPI, enum vfio_device_mig_state: a RESUMING that failed is "
-				  "left by "
-				  "a reset, after which everything is as at the start",
-			.text = "The move failed, and is tried again to the same destination.\n\n"
-				"The device's own image is loaded. Then none is, which it refuses; "
-				"it "
-				"is reset, and the image is loaded again.\n",
-			.severity = VFM_SEVERITY_MUST },
-		.needs = VFM_NEED_STOP_COPY | VFM_NEED_RESET,
-		.run = after_refusal,
-	},
-	{
-		.is = { .name = "v2.reset.keeps-mappings",
-			.title = "a reset leaves what is mapped",
-			.source = "<vfmig/device.h>, vfm_device_reset(): mappings stay; in the "
-				  "kernel "
-				  "they are the container's",
-			.text = "A guest resets its device and goes on using its memory. The "
-				"monitor "
-				"maps nothing again.\n\n"
-				"Memory is mapped, the device is reset, and the memory is "
-				"unmapped, "
-				"which must succeed.\n",
-			.severity = VFM_SEVERITY_MUST },
-		.needs = VFM_NEED_RESET,
-		.run = keeps_mappings,
-	},
-	{
-		.is = { .name = "v2.reset.keeps-log",
-			.title = "a reset leaves the dirty log running",
-			.source = "uAPI, VFIO_DEVICE_FEATURE_DMA_LOGGING_START: until STOP; "
-				  "<vfmig/device.h>, vfm_device_reset()",
-			.text = "A guest that resets its device while it is moved must not lose "
-				"the "
-				"pages that were written before.\n\n"
-				"A log is started, the device is reset, and the log is stopped, "
-				"which "
-				"must succeed.\n",
-			.severity = VFM_SEVERITY_MUST },
-		.needs = VFM_NEED_RESET | VFM_NEED_LOG,
-		.run = keeps_log,
 	},
 };
 const size_t vfm_nr_rules_reset = VFM_ARRAY_SIZE(vfm_rules_reset);

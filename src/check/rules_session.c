@@ -149,11 +149,11 @@ static int load_begins_anew(struct vfm_trial *t)
 	int ret = vfm_trial_reset(t);
 
 	if (!ret)
+		ret = vfm_trial_save(t, &image);
+	if (!ret)
 		ret = vfm_trial_go(t, VFM_STATE_RESUMING);
 	if (!ret && !vfm_device_set_state(t->dev, VFM_STATE_STOP, NULL))
 		ret = vfm_trial_skip(t, "it never wants an image");
-	if (!ret)
-		ret = vfm_trial_save(t, &image);
 	if (!ret)
 		ret = vfm_session_load(t, &image);
 	free(image.data);
@@ -169,11 +169,11 @@ static int load_begins_anew(struct vfm_trial *t)
 /* One call ends the session that is read and begins the one that is written. */
 static int swapped(struct vfm_trial *t)
 {
-	static const enum vfm_state froms[] = { VFM_STATE_STOP_COPY, VFM_STATE_PRE_COPY };
+	static const enum vfm_state saving[] = { VFM_STATE_STOP_COPY, VFM_STATE_PRE_COPY };
 	int ret = 0;
 
-	for (size_t i = 0; !ret && i < VFM_ARRAY_SIZE(froms); i++) {
-		const struct vfm_way way = { froms[i], VFM_STATE_RESUMING };
+	for (size_t i = 0; !ret && i < VFM_ARRAY_SIZE(saving); i++) {
+		const struct vfm_way way = { saving[i], VFM_STATE_RESUMING };
 		uint8_t head[16];
 		char after[80];
 

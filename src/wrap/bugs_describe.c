@@ -38,13 +38,13 @@ static int without_descriptor(struct vfm_device *dev, uint32_t index, struct vfm
 	return ret;
 }
 
-static int area_too_long(struct vfm_device *dev, uint32_t index, struct vfm_region *region,
-			 struct vfm_err *err)
+static int area_within_page(struct vfm_device *dev, uint32_t index, struct vfm_region *region,
+			    struct vfm_err *err)
 {
 	int ret = vfm_pass_get_region(dev, index, region, err);
 
 	if (!ret && mapped(region) && region->nr_areas)
-		region->areas[region->nr_areas - 1].size += 4096;
+		region->areas[region->nr_areas - 1].offset += 512;
 	return ret;
 }
 
@@ -130,11 +130,12 @@ const struct vfm_bug vfm_bugs_describe[] = {
 		.ops = { .get_region = without_descriptor },
 	},
 	{
-		.is = { .name = "area-beyond-region",
-			.title = "an area reaches beyond its region",
+		.is = { .name = "area-within-page",
+			.title = "an area begins in the middle of a page, and ends behind its "
+				 "region",
 			.where = "" },
-		.rules = { "v2.describe.areas-inside" },
-		.ops = { .get_region = area_too_long },
+		.rules = { "v2.describe.areas-inside", "v2.describe.areas-can-be-mapped" },
+		.ops = { .get_region = area_within_page },
 	},
 	{
 		.is = { .name = "stale-region-descriptor",

@@ -22,7 +22,7 @@ static int masked_features(struct vfm_device *dev, uint64_t mask, uint64_t *migr
 
 static int no_stop_copy(struct vfm_device *dev, uint64_t *migration, struct vfm_err *err)
 {
-	return masked_features(dev, ~VFM_MIGRATION_STOP_COPY, migration, err);
+	return masked_features(dev, VFM_MIGRATION_P2P, migration, err);
 }
 
 static int only_while_running(struct vfm_device *dev, uint64_t *migration, struct vfm_err *err)
@@ -86,13 +86,6 @@ static int uses_what_is_not_there(struct vfm_device *dev, enum vfm_state *state,
 
 /* ---- answers -------------------------------------------------------------------------- */
 
-static int size_not_in_p2p(struct vfm_device *dev, uint64_t *bytes, struct vfm_err *err)
-{
-	return vfm_fault_state(dev) == VFM_STATE_RUNNING_P2P
-		       ? refuse("get data size", err)
-		       : vfm_pass_get_data_size(dev, bytes, err);
-}
-
 static int no_reset(struct vfm_device *dev, struct vfm_err *err)
 {
 	(void)dev;
@@ -129,9 +122,10 @@ static int left_the_begin(struct vfm_device *dev, enum vfm_state state, struct v
 const struct vfm_bug vfm_bugs_discovery[] = {
 	{
 		.is = { .name = "features-without-stop-copy",
-			.title = "the features claim P2P and PRE_COPY alone",
+			.title = "the features claim P2P alone",
 			.where = "" },
 		.rules = { "v2.discovery.legal-features" },
+		.needs = VFM_MIGRATION_P2P,
 		.ops = { .get_migration = no_stop_copy },
 	},
 	{
@@ -167,14 +161,6 @@ const struct vfm_bug vfm_bugs_discovery[] = {
 		.ops = { .get_migration = hides_precopy,
 			 .set_state = refuses_precopy,
 			 .get_precopy_info = zero_precopy_info },
-	},
-	{
-		.is = { .name = "no-data-size-in-p2p",
-			.title = "the data size is refused in RUNNING_P2P",
-			.where = "" },
-		.rules = { "v2.discovery.data-size-in-every-state" },
-		.needs = VFM_MIGRATION_P2P,
-		.ops = { .get_data_size = size_not_in_p2p },
 	},
 	{
 		.is = { .name = "reset-flag-alone",

@@ -55,38 +55,6 @@ static int keeps_content(struct vfm_device *dev, struct vfm_err *err)
 	return vfm_fault_state(dev) == VFM_STATE_RUNNING ? 0 : vfm_pass_reset(dev, err);
 }
 
-/* @flag: an image was refused, and that is not forgotten. */
-static int refuses_ever_after(struct vfm_device *dev, enum vfm_state state, struct vfm_err *err)
-{
-	struct vfm_fault *f = vfm_fault_of(dev);
-	bool resuming = vfm_fault_state(dev) == VFM_STATE_RESUMING;
-	int ret;
-
-	if (resuming && f->flag)
-		return vfm_fail(err, -EBADMSG, "the image was refused already");
-	ret = vfm_pass_set_state(dev, state, err);
-	f->flag |= resuming && ret == -EBADMSG;
-	return ret;
-}
-
-static int forgets_mappings(struct vfm_device *dev, struct vfm_err *err)
-{
-	int ret = vfm_pass_reset(dev, err);
-
-	return ret ? ret : vfm_pass_unmap_all(dev, err);
-}
-
-static int forgets_log(struct vfm_device *dev, struct vfm_err *err)
-{
-	struct vfm_err none;
-	int ret = vfm_pass_reset(dev, err);
-
-	/* There may be none. */
-	if (!ret && vfm_pass_stop_log(dev, &none))
-		return 0;
-	return ret;
-}
-
 const struct vfm_bug vfm_bugs_reset[] = {
 	{
 		.is = { .name = "reset-keeps-state",
@@ -117,27 +85,6 @@ const struct vfm_bug vfm_bugs_reset[] = {
 			.where = "" },
 		.rules = { "v2.reset.fresh-state" },
 		.ops = { .reset = keeps_content },
-	},
-	{
-		.is = { .name = "refusal-outlives-reset",
-			.title = "after one image was refused, so are all others",
-			.where = "" },
-		.rules = { "v2.reset.after-refusal" },
-		.ops = { .set_state = refuses_ever_after },
-	},
-	{
-		.is = { .name = "reset-unmaps",
-			.title = "a reset takes away what is mapped",
-			.where = "" },
-		.rules = { "v2.reset.keeps-mappings" },
-		.ops = { .reset = forgets_mappings },
-	},
-	{
-		.is = { .name = "reset-ends-log",
-			.title = "a reset ends the dirty log",
-			.where = "" },
-		.rules = { "v2.reset.keeps-log" },
-		.ops = { .reset = forgets_log },
 	},
 };
 const size_t vfm_nr_bugs_reset = VFM_ARRAY_SIZE(vfm_bugs_reset);
