@@ -53,6 +53,12 @@ struct shared {
 	struct vfm_err err;
 };
 
+/* Milliseconds that a rule has. */
+static unsigned int time_of(const struct vfm_check_opts *opts)
+{
+	return opts->timeout_ms ? opts->timeout_ms : TIMEOUT_MS;
+}
+
 /* ---- in the trial's process ---------------------------------------------------- */
 
 static void note_op(void *user, const struct vfm_trace_op *op)
@@ -142,6 +148,7 @@ static void try_rule(const struct vfm_check_opts *opts, const struct vfm_rule *r
 			       .rule = rule,
 			       .seed = vfm_checksum(rule->is.name, strlen(rule->is.name),
 						    opts->seed),
+			       .late_ns = vfm_now_ns() + (uint64_t)time_of(opts) * 500000,
 			       .result = &s->result };
 
 	if (open_device(&t, s))
@@ -218,7 +225,7 @@ static void order_ops(struct vfm_check_result *r, const struct shared *s)
 static int run_child(const struct vfm_check_opts *opts, const struct vfm_rule *rule,
 		     struct shared *s, struct vfm_err *err)
 {
-	unsigned int timeout_ms = opts->timeout_ms ? opts->timeout_ms : TIMEOUT_MS;
+	unsigned int timeout_ms = time_of(opts);
 	vfm_auto_fd int reader = -1;
 	int fds[2], status = 0;
 	bool killed = false;

@@ -9,6 +9,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/util.h"
+
 /* What a function of a rule returns when the verdict is clear. */
 #define OVER 1
 
@@ -62,6 +64,11 @@ uint64_t vfm_trial_random(struct vfm_trial *t)
 	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
 	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
 	return x ^ (x >> 31);
+}
+
+bool vfm_trial_late(const struct vfm_trial *t)
+{
+	return vfm_now_ns() > t->late_ns;
 }
 
 /* ---- states --------------------------------------------------------------------- */
