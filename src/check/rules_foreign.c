@@ -72,14 +72,20 @@ static int foreign(struct vfm_trial *t)
 	return ret;
 }
 
-/* Where the image tells the model, if it does. */
-static int find_model(struct vfm_trial *t, const struct vfm_image *image, struct vfm_compat *compat,
-		      uint8_t **at)
+/* Where the image tells the model; NULL: it does not, and the rule is skipped. */
+static uint8_t *find_model(struct vfm_trial *t, const struct vfm_image *image,
+			   struct vfm_compat *compat)
 {
-	if (vfm_device_get_compat(t->dev, compat, NULL) || !compat->model[0])
-		return vfm_trial_skip(t, "the device does not tell its model");
-	*at = memmem(image->data, image->size, compat->model, strlen(compat->model));
-	return *at ? 0 : vfm_trial_skip(t, "the image does not have the name of the model");
+	uint8_t *at;
+
+	if (vfm_device_get_compat(t->dev, compat, NULL) || !compat->model[0]) {
+		vfm_trial_skip(t, "the device does not tell its model");
+		return NULL;
+	}
+	at = memmem(image->data, image->size, compat->model, strlen(compat->model));
+	if (!at)
+		vfm_trial_skip(t, "the image does not have the name of the model");
+	return at;
 }
 
 static int other_model(struct vfm_trial *t)
@@ -87,12 +93,10 @@ static int other_model(struct vfm_trial *t)
 	struct vfm_compat compat;
 	struct vfm_image image;
 	char what[96 + VFM_MODEL_TEXT];
-	uint8_t *model = NULL;
 	int ret = vfm_trial_good(t, &image);
+	uint8_t *model = ret ? NULL : find_model(t, &image, &compat);
 
-	if (!ret)
-		ret = find_model(t, &image, &compat, &model);
-	for (size_t i = 0; !ret && i < strlen(compat.model) && !vfm_trial_late(t); i++) {
+	for (size_t i = 0; model && !ret && compat.model[i] && !vfm_trial_late(t); i++) {
 		model[i] ^= 1;
 		snprintf(what, sizeof(what), "an image of the model \"%.*s\"",
 			 (int)strlen(compat.model), (const char *)model);
