@@ -133,6 +133,7 @@ extern const size_t vfm_nr_rules_v1_refuse;
  * @exercise: what the device's exercise has made for itself
  * @seed: of this trial, for vfm_trial_random()
  * @hooks: who is told of operations
+ * @late_ns: when it has used so much of its time that it should come to an end
  * @result: shared with the process that waits
  * @gone: the device has gone away meanwhile
  */
@@ -147,6 +148,7 @@ struct vfm_trial {
 	void *exercise;
 	uint64_t seed;
 	const struct vfm_hooks *hooks;
+	uint64_t late_ns;
 	struct vfm_check_result *result;
 	bool gone;
 };
@@ -166,6 +168,9 @@ int vfm_trial_blocked(struct vfm_trial *t, const struct vfm_err *err);
 
 /** vfm_trial_random() - the next number of the seed. */
 uint64_t vfm_trial_random(struct vfm_trial *t);
+
+/** vfm_trial_late() - whether to be content with what was tried: half of the time is used. */
+bool vfm_trial_late(const struct vfm_trial *t);
 
 /**
  * vfm_trial_go() - to a state, as far as that is not what the rule is about
@@ -259,7 +264,8 @@ struct vfm_pieces {
  * vfm_image_read() - read on, behind what the image has, until it has @most bytes
  *
  * Return: 0: so it is, or a read has returned 0; -ENOMSG: there is nothing now; -EFBIG: there
- * is more than VFM_IMAGE_MAX; another error of the device. The image stays the caller's.
+ * is more than VFM_IMAGE_MAX, or than can be read in the time that a rule has; another error
+ * of the device. The image stays the caller's.
  */
 int vfm_image_read(struct vfm_trial *t, struct vfm_image *image, struct vfm_pieces pieces,
 		   size_t most, struct vfm_err *err) VFM_MUST_CHECK;

@@ -22,6 +22,9 @@
 #include "check/v1_trial.h"
 #include "wrap/hook.h"
 
+/* Half of a millisecond, in ns. */
+#define HALF_MS UINT64_C(500000)
+
 /* What comes after a failure, to put the device back, says nothing of it. */
 static void note_op(void *user, const struct vfm_op *op)
 {
@@ -131,6 +134,7 @@ void vfm_child_try(const struct vfm_check_opts *opts, const struct vfm_rule *rul
 			       .seed = vfm_checksum(rule->is.name, strlen(rule->is.name),
 						    opts->seed),
 			       .hooks = &hooks,
+			       .late_ns = vfm_now_ns() + vfm_watch_timeout_ms(opts) * HALF_MS,
 			       .result = &s->result };
 	int lacks;
 

@@ -128,6 +128,10 @@ int vfm_image_read(struct vfm_trial *t, struct vfm_image *image, struct vfm_piec
 		if (!ret && image->size > VFM_IMAGE_MAX)
 			ret = vfm_fail(err, -EFBIG, "the image is larger than %zu bytes",
 				       VFM_IMAGE_MAX);
+		if (!ret && vfm_trial_late(t))
+			ret = vfm_fail(err, -EFBIG,
+				       "after %zu bytes there is data still, and no time",
+				       image->size);
 	}
 	return ret;
 }

@@ -131,7 +131,7 @@ static int precopy_continues(struct vfm_trial *t)
 	struct vfm_image own;
 	int ret = vfm_trial_trusted(t, &own);
 
-	for (unsigned int i = 0; !ret && i < rounds; i++)
+	for (unsigned int i = 0; !ret && i < rounds && !vfm_trial_late(t); i++)
 		ret = continues_once(t, own.size);
 	vfm_image_free(&own);
 	return ret;

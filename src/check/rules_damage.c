@@ -111,7 +111,8 @@ static int truncated(struct vfm_trial *t)
 		ret = vfm_trial_reset(t);
 	if (!ret)
 		ret = vfm_trial_go(t, VFM_STATE_RESUMING);
-	for (size_t len = 1; !ret && len < image.size && (probe.open || probe.left);
+	for (size_t len = 1;
+	     !ret && len < image.size && (probe.open || probe.left) && !vfm_trial_late(t);
 	     len = next_length(t, len, image.size, edge, between))
 		ret = probe_length(t, &image, len, &probe);
 	vfm_image_free(&image);
@@ -141,7 +142,7 @@ static int hole(struct vfm_trial *t)
 	int ret = vfm_trial_good(t, &image);
 	size_t n = attempts(t, &image, 16);
 
-	for (size_t i = 0; !ret && i < n && image.size > 4 * EDGE; i++) {
+	for (size_t i = 0; !ret && i < n && image.size > 4 * EDGE && !vfm_trial_late(t); i++) {
 		size_t most = VFM_MIN(image.size - 3 * EDGE, (size_t)65536);
 		size_t len = 1 + (size_t)(vfm_trial_random(t) % most);
 		size_t places = image.size - 2 * EDGE - len;
@@ -175,7 +176,7 @@ static int flip_range(struct vfm_trial *t, struct vfm_image *image, size_t from,
 	size_t bits = (to - from) * 8, n = attempts(t, image, most);
 	int ret = 0;
 
-	for (size_t i = 0; !ret && i < VFM_MIN(n, bits); i++)
+	for (size_t i = 0; !ret && i < VFM_MIN(n, bits) && !vfm_trial_late(t); i++)
 		ret = flip(t, image,
 			   from * 8 + (n >= bits ? i : (size_t)(vfm_trial_random(t) % bits)));
 	return ret;

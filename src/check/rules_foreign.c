@@ -56,7 +56,7 @@ static int foreign(struct vfm_trial *t)
 	char what[96];
 	int ret = vfm_trial_good(t, &image);
 
-	for (size_t i = 0; !ret && i < 2 * VFM_ARRAY_SIZE(fillings); i++) {
+	for (size_t i = 0; !ret && i < 2 * VFM_ARRAY_SIZE(fillings) && !vfm_trial_late(t); i++) {
 		ret = vfm_image_copy(t, &image, 0, &other);
 		if (ret)
 			break;
@@ -72,14 +72,20 @@ static int foreign(struct vfm_trial *t)
 	return ret;
 }
 
-/* Where the image tells the model, if it does. */
-static int find_model(struct vfm_trial *t, const struct vfm_image *image, struct vfm_compat *compat,
-		      uint8_t **at)
+/* Where the image tells the model; NULL: it does not, and the rule is skipped. */
+static uint8_t *find_model(struct vfm_trial *t, const struct vfm_image *image,
+			   struct vfm_compat *compat)
 {
-	if (vfm_device_get_compat(t->dev, compat, NULL) || !compat->model[0])
-		return vfm_trial_skip(t, "the device does not tell its model");
-	*at = memmem(image->data, image->size, compat->model, strlen(compat->model));
-	return *at ? 0 : vfm_trial_skip(t, "the image does not have the name of the model");
+	uint8_t *at;
+
+	if (vfm_device_get_compat(t->dev, compat, NULL) || !compat->model[0]) {
+		vfm_trial_skip(t, "the device does not tell its model");
+		return NULL;
+	}
+	at = memmem(image->data, image->size, compat->model, strlen(compat->model));
+	if (!at)
+		vfm_trial_skip(t, "the image does not have the name of the model");
+	return at;
 }
 
 static int other_model(struct vfm_trial *t)
@@ -87,12 +93,10 @@ static int other_model(struct vfm_trial *t)
 	struct vfm_compat compat;
 	struct vfm_image image;
 	char what[96 + VFM_MODEL_TEXT];
-	uint8_t *model = NULL;
 	int ret = vfm_trial_good(t, &image);
+	uint8_t *model = ret ? NULL : find_model(t, &image, &compat);
 
-	if (!ret)
-		ret = find_model(t, &image, &compat, &model);
-	for (size_t i = 0; !ret && i < strlen(compat.model); i++) {
+	for (size_t i = 0; model && !ret && compat.model[i] && !vfm_trial_late(t); i++) {
 		model[i] ^= 1;
 		snprintf(what, sizeof(what), "an image of the model \"%.*s\"",
 			 (int)strlen(compat.model), (const char *)model);
@@ -147,7 +151,7 @@ static int oversize(struct vfm_trial *t)
 	struct vfm_image image;
 	int ret = vfm_trial_good(t, &image);
 
-	for (size_t i = 0; !ret && i < 2 * VFM_ARRAY_SIZE(surplus); i++)
+	for (size_t i = 0; !ret && i < 2 * VFM_ARRAY_SIZE(surplus) && !vfm_trial_late(t); i++)
 		ret = too_long(t, &image, surplus[i / 2], i % 2);
 	vfm_image_free(&image);
 	return ret;
@@ -169,7 +173,7 @@ static int far_too_long(struct vfm_trial *t)
 	if (!ret)
 		ret = vfm_trial_write(t, &image);
 	fill_random(t, more, sizeof(more));
-	for (size_t done = 0; !ret && done < FAR; done += sizeof(more))
+	for (size_t done = 0; !ret && done < FAR && !vfm_trial_late(t); done += sizeof(more))
 		if (vfm_device_write_data(t->dev, more, sizeof(more), &err))
 			break;
 	if (!ret)
@@ -242,6 +246,8 @@ static int must_work(struct vfm_trial *t, const struct vfm_image *image, const c
 		ret = vfm_image_read(t, &again, (struct vfm_pieces){ VFM_CUT_LARGE, 0 }, SIZE_MAX,
 				     &err);
 	vfm_image_free(&again);
+	if (ret == -EFBIG)
+		return vfm_trial_blocked(t, &err);
 	if (ret)
 		return vfm_trial_fail(t, "after %s and a reset the device cannot be saved: %s",
 				      after, ret == -ENOMSG ? "it has no data" : err.msg);

@@ -84,7 +84,7 @@ static int aborted_save_leaves_nothing(struct vfm_trial *t)
 	struct vfm_image image;
 	int ret = vfm_trial_trusted(t, &image);
 
-	for (unsigned int i = 0; !ret && i < 3; i++) {
+	for (unsigned int i = 0; !ret && i < 3 && !vfm_trial_late(t); i++) {
 		ret = abort_save(t, 1 + (size_t)(vfm_trial_random(t) % image.size));
 		if (!ret)
 			ret = vfm_trial_must_save(
@@ -147,14 +147,17 @@ static int read_sizes(struct vfm_trial *t)
 	struct vfm_image image;
 	int ret = vfm_trial_trusted(t, &image);
 
-	for (unsigned int cut = VFM_CUT_BYTE; !ret && cut < VFM_NR_CUTS; cut++) {
+	for (unsigned int cut = VFM_CUT_BYTE; !ret && cut < VFM_NR_CUTS && !vfm_trial_late(t);
+	     cut++) {
 		const struct vfm_pieces pieces = { (enum vfm_cut)cut, image.size };
 		struct vfm_image other = { 0 };
 		struct vfm_err err;
 		int got;
 
 		ret = read_anew(t, &other, pieces, SIZE_MAX, &got, &err);
-		if (!ret && got)
+		if (!ret && got == -EFBIG)
+			ret = vfm_trial_blocked(t, &err);
+		else if (!ret && got)
 			ret = vfm_trial_fail(t, "reading in %s fails after %zu bytes: %s",
 					     vfm_cut_name(pieces.cut), other.size, err.msg);
 		if (!ret)
@@ -170,7 +173,8 @@ static int write_sizes(struct vfm_trial *t)
 	struct vfm_image image;
 	int ret = vfm_trial_trusted(t, &image);
 
-	for (unsigned int cut = VFM_CUT_BYTE; !ret && cut < VFM_NR_CUTS; cut++) {
+	for (unsigned int cut = VFM_CUT_BYTE; !ret && cut < VFM_NR_CUTS && !vfm_trial_late(t);
+	     cut++) {
 		struct vfm_offer offer;
 
 		ret = vfm_trial_reset(t);
@@ -220,7 +224,8 @@ static int chunks_kept(struct vfm_trial *t)
 
 	if (!ret && !image.nr_ends)
 		ret = vfm_trial_skip(t, "the data of this device is not cut into chunks");
-	for (unsigned int cut = VFM_CUT_ODD; !ret && cut < VFM_NR_CUTS; cut++) {
+	for (unsigned int cut = VFM_CUT_ODD; !ret && cut < VFM_NR_CUTS && !vfm_trial_late(t);
+	     cut++) {
 		const struct vfm_pieces pieces = { (enum vfm_cut)cut, image.size };
 		struct vfm_image other = { 0 };
 		struct vfm_err err;
@@ -267,7 +272,7 @@ static int there_and_back(struct vfm_trial *t)
 	int ret = vfm_trial_trusted(t, &own);
 
 	vfm_image_free(&own);
-	for (unsigned int i = 0; !ret && i < 3; i++)
+	for (unsigned int i = 0; !ret && i < 3 && !vfm_trial_late(t); i++)
 		ret = once_more(t);
 	return ret;
 }

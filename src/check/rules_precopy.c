@@ -67,11 +67,11 @@ static int drain(struct vfm_trial *t)
 
 	while (!ret && n) {
 		total += n;
-		if (total > VFM_IMAGE_MAX)
+		if (total > VFM_IMAGE_MAX || vfm_trial_late(t))
 			return vfm_trial_skip(t,
-					      "could not be tried: PRE_COPY gives more than %zu "
-					      "bytes without a break",
-					      VFM_IMAGE_MAX);
+					      "could not be tried: PRE_COPY gives data without a "
+					      "break, %zu bytes",
+					      total);
 		ret = read_step(t, BUFFER, &n);
 	}
 	return ret;

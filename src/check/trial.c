@@ -72,6 +72,11 @@ uint64_t vfm_trial_random(struct vfm_trial *t)
 	return x ^ (x >> 31);
 }
 
+bool vfm_trial_late(const struct vfm_trial *t)
+{
+	return vfm_now_ns() > t->late_ns;
+}
+
 /* ---- opening ---------------------------------------------------------------------- */
 
 int vfm_trial_open(struct vfm_trial *t, struct vfm_err *err)
