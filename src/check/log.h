@@ -9,7 +9,7 @@
 #include "check/memory.h"
 
 /** Pages of the memory of a log, and most pages of its own that are looked at by most rules. */
-#define VFM_TRIAL_LOG_PAGES 1024u
+#define VFM_TRIAL_LOG_PAGES VFM_TRIAL_MAX_PAGES
 #define VFM_TRIAL_LOG_UNITS 64u
 
 /** struct vfm_trial_bitmap - of a report; there is one word behind that no report may touch */

@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/checksum.h"
 #include "base/cleanup.h"
 #include "base/util.h"
 
@@ -137,13 +138,22 @@ bool vfm_trial_serve(struct vfm_trial *t, int fd, unsigned int ms)
 	}
 }
 
-static bool first_change(const struct vfm_trial_memory *mem, const uint8_t *before, uint64_t *where)
+/* Page by page: what is watched may be larger than what one wants to keep a copy of. */
+static void take_sums(const struct vfm_trial_memory *mem, uint64_t *sums)
 {
-	if (!memcmp(mem->at, before, mem->size))
-		return false;
-	for (uint64_t at = 0; at < mem->size; at++)
-		if (mem->at[at] != before[at]) {
-			*where = mem->iova + at;
+	for (uint64_t page = 0; page < mem->size / VFM_TRIAL_PAGE; page++)
+		sums[page] = vfm_checksum(mem->at + page * VFM_TRIAL_PAGE, VFM_TRIAL_PAGE, 0);
+}
+
+static bool first_change(const struct vfm_trial_memory *mem, const uint64_t *before,
+			 uint64_t *where)
+{
+	uint64_t now[VFM_TRIAL_MAX_PAGES];
+
+	take_sums(mem, now);
+	for (uint64_t page = 0; page < mem->size / VFM_TRIAL_PAGE; page++)
+		if (now[page] != before[page]) {
+			*where = mem->iova + page * VFM_TRIAL_PAGE;
 			return true;
 		}
 	return false;
@@ -152,13 +162,11 @@ static bool first_change(const struct vfm_trial_memory *mem, const uint8_t *befo
 bool vfm_trial_changes(struct vfm_trial *t, const struct vfm_trial_memory *mem, unsigned int ms,
 		       uint64_t *where)
 {
-	vfm_auto_free uint8_t *before = malloc(mem->size);
 	uint64_t end = vfm_now_ns() + (uint64_t)ms * 1000000;
+	uint64_t before[VFM_TRIAL_MAX_PAGES];
 	bool late = false;
 
-	if (!before)
-		return false;
-	memcpy(before, mem->at, mem->size);
+	take_sums(mem, before);
 	while (!late) {
 		late = vfm_now_ns() >= end;
 		vfm_trial_serve(t, -1, late ? 0 : 2);
@@ -175,7 +183,7 @@ int vfm_trial_quiet(struct vfm_trial *t, const struct vfm_trial_memory *mem, con
 	if (!vfm_trial_changes(t, mem, VFM_TRIAL_QUIET_MS, &where))
 		return 0;
 	return vfm_trial_fail(t,
-			      "%s the device goes on writing by DMA: the byte at IOVA 0x%" PRIx64
+			      "%s the device goes on writing by DMA: the page at IOVA 0x%" PRIx64
 			      " has changed",
 			      when, where);
 }

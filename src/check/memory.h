@@ -13,6 +13,9 @@
 
 #define VFM_TRIAL_PAGE 4096u
 
+/** Most pages of one memory. */
+#define VFM_TRIAL_MAX_PAGES 1024u
+
 /** Where memory of a rule begins that wants no other address. */
 #define VFM_TRIAL_IOVA (UINT64_C(16) << 20)
 
@@ -24,7 +27,7 @@
 
 /**
  * struct vfm_trial_memory - a range of memory
- * @iova, @size: where the device sees it
+ * @iova, @size: where the device sees it; whole pages, at most VFM_TRIAL_MAX_PAGES
  * @at: where we see it
  * @fd: a file that holds it, from @fd_offset on; -1: it is reached by its address alone
  *
@@ -78,7 +81,7 @@ bool vfm_trial_serve(struct vfm_trial *t, int fd, unsigned int ms);
 
 /**
  * vfm_trial_changes() - whether the device writes there
- * @ms: at most; it is over with the first byte that changes
+ * @ms: at most; it is over with the first page that changes
  * @where: the IOVA of that
  */
 bool vfm_trial_changes(struct vfm_trial *t, const struct vfm_trial_memory *mem, unsigned int ms,

@@ -271,10 +271,10 @@ static int remap(struct vfm_trial *t)
 		ret = vfm_trial_blocked(t, &err);
 	if (!ret)
 		ret = vfm_trial_map(t, &mem, old.iova, old.size);
-	if (!ret)
-		memset(old.at, 0, old.size);
-	if (!ret)
-		ret = vfm_trial_write_pages(t, &mem, 0, 1);
+	if (ret)
+		return ret;
+	memset(old.at, 0, old.size);
+	ret = vfm_trial_write_pages(t, &mem, 0, 1);
 	for (uint64_t i = 0; !ret && i < old.size; i++)
 		if (old.at[i])
 			ret = vfm_trial_fail(

@@ -31,7 +31,7 @@ static int double_start_refused(struct vfm_trial *t)
 static int double_start_harmless(struct vfm_trial *t)
 {
 	struct vfm_trial_log log, again;
-	struct vfm_trial_bitmap b;
+	struct vfm_trial_bitmap b = { { 0 } };
 	int ret = vfm_trial_log(t, &log);
 	int code;
 
@@ -98,7 +98,7 @@ static int outside_refused(struct vfm_trial *t)
 /* What was written before a log is no business of it. */
 static int starts_clean(struct vfm_trial *t)
 {
-	struct vfm_trial_bitmap b;
+	struct vfm_trial_bitmap b = { { 0 } };
 	struct vfm_trial_log log;
 	struct vfm_err err;
 	int ret = vfm_trial_log(t, &log);
@@ -164,7 +164,7 @@ static int any_state(struct vfm_trial *t)
 static int kept_until(struct vfm_trial *t, const struct vfm_trial_log *log, enum vfm_state state)
 {
 	bool precopy = vfm_state_exists(t->migration, VFM_STATE_PRE_COPY);
-	struct vfm_trial_bitmap b;
+	struct vfm_trial_bitmap b = { { 0 } };
 	char what[48];
 	int ret = vfm_trial_go(t, VFM_STATE_RUNNING);
 

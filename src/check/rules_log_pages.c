@@ -60,7 +60,7 @@ static int reports_written(struct vfm_trial *t)
 {
 	struct model m = { .since = { { 0 } } };
 	struct vfm_trial_log log;
-	struct vfm_trial_bitmap b;
+	struct vfm_trial_bitmap b = { { 0 } };
 	struct vfm_err err;
 	int ret = vfm_trial_log(t, &log);
 
@@ -82,7 +82,7 @@ static int only_written(struct vfm_trial *t)
 {
 	struct model m = { .since = { { 0 } } };
 	struct vfm_trial_log log;
-	struct vfm_trial_bitmap b;
+	struct vfm_trial_bitmap b = { { 0 } };
 	uint64_t wrong = 0, first = 0;
 	int ret = vfm_trial_log(t, &log);
 
@@ -108,7 +108,7 @@ static int only_written(struct vfm_trial *t)
 static int cleared_by_reading(struct vfm_trial *t)
 {
 	struct vfm_trial_log log;
-	struct vfm_trial_bitmap b;
+	struct vfm_trial_bitmap b = { { 0 } };
 	int ret = vfm_trial_log(t, &log);
 
 	if (!ret)
@@ -152,7 +152,7 @@ static int stays_in_bitmap(struct vfm_trial *t)
 {
 	const unsigned int units = 50;
 	struct vfm_trial_log log;
-	struct vfm_trial_bitmap b;
+	struct vfm_trial_bitmap b = { { 0 } };
 	int ret = vfm_trial_log(t, &log);
 
 	for (unsigned int i = 45; !ret && i < 60; i++)
@@ -178,7 +178,7 @@ static int stays_in_bitmap(struct vfm_trial *t)
 /* As a migration does it: what is reported is copied, after it was reported. */
 static int copy_reported(struct vfm_trial *t, const struct vfm_trial_log *log, uint8_t *copy)
 {
-	struct vfm_trial_bitmap b;
+	struct vfm_trial_bitmap b = { { 0 } };
 	uint64_t units = units_of(log);
 	int ret = vfm_trial_report(t, log, 0, units, &b);
 

@@ -27,7 +27,7 @@ static const struct {
 static int sub_ranges(struct vfm_trial *t)
 {
 	struct vfm_trial_log log;
-	struct vfm_trial_bitmap b;
+	struct vfm_trial_bitmap b = { { 0 } };
 	struct vfm_err err;
 	char what[64];
 	int ret = vfm_trial_log(t, &log);
@@ -185,7 +185,7 @@ static int start_ranges(struct vfm_trial *t, struct vfm_trial_log *log)
 static int several_ranges(struct vfm_trial *t)
 {
 	struct vfm_trial_log log;
-	struct vfm_trial_bitmap b;
+	struct vfm_trial_bitmap b = { { 0 } };
 	struct vfm_err err;
 	char what[64];
 	int ret = start_ranges(t, &log);

@@ -120,7 +120,7 @@ static int config_answers(struct vfm_trial *t)
 /* Turn @bit over in the command register; whether it did. */
 static int turn(struct vfm_trial *t, uint16_t bit, bool *turned, struct vfm_err *err)
 {
-	uint16_t before, want, now;
+	uint16_t before, want, now = 0;
 	int ret = vfm_device_read_region(t->dev, VFM_PCI_CONFIG, COMMAND, &before, sizeof(before),
 					 err);
 

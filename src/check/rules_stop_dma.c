@@ -240,10 +240,9 @@ const struct vfm_rule vfm_rules_stop_dma[] = {
 				"is made to write all the time, saved, reset, loaded and run; "
 				"memory "
 				"is mapped all the while.\n"
-				"A device of which a monitor restores the configuration space "
-				"needs "
-				"bus mastering: its exercise can only pass this if it is in the "
-				"image, or if nobody checks it.\n",
+				"Where a monitor restores configuration space, bus mastering may "
+				"not "
+				"be in the image; then the device is silent here, and is right.\n",
 			.severity = VFM_SEVERITY_SHOULD },
 		.needs = VFM_NEED_STOP_COPY | VFM_NEED_STREAM | VFM_NEED_RESET,
 		.run = dma_goes_on_loaded,
