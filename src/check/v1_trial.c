@@ -284,10 +284,10 @@ static int stands_still(struct vfm_trial *t)
 		ret = vfm_trial_v1_save(t, &before);
 	if (!ret)
 		ret = vfm_trial_v1_go(t, VFM_V1_STATE_RUNNING);
-	if (!ret)
+	if (!ret) {
 		nanosleep(&pause, NULL);
-	if (!ret)
 		ret = vfm_trial_v1_save(t, &after);
+	}
 	if (!ret && !same(&before, &after))
 		ret = vfm_trial_skip(t, "could not be tried: the device changes by itself");
 	return ret;
