@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "base/util.h"
 
@@ -139,11 +140,6 @@ void vfm_v1_free_image(struct vfm_v1_image *image)
 	*image = (struct vfm_v1_image){ NULL };
 }
 
-bool vfm_v1_same(const struct vfm_v1_image *a, const struct vfm_v1_image *b)
-{
-	return a->size == b->size && (!a->size || !memcmp(a->data, b->data, a->size));
-}
-
 int vfm_trial_v1_get(struct vfm_trial *t, uint64_t reg, uint64_t *value)
 {
 	struct vfm_err err;
@@ -254,19 +250,80 @@ int vfm_trial_v1_save(struct vfm_trial *t, struct vfm_v1_image *image)
 	return ret;
 }
 
-int vfm_trial_v1_settled(struct vfm_trial *t, struct vfm_v1_image *image)
+/* ---- images that are the same ------------------------------------------------------- */
+
+/* A difference must be there so many times... */
+#define TRIES 3
+
+/* ...and the device run that long without one. */
+#define STILL_MS 50
+
+static bool same(const struct vfm_v1_image *a, const struct vfm_v1_image *b)
 {
-	vfm_auto_image struct vfm_v1_image again = { NULL };
-	int ret = vfm_trial_v1_save(t, image);
+	return a->size == b->size && (!a->size || !memcmp(a->data, b->data, a->size));
+}
+
+static size_t first_difference(const struct vfm_v1_image *a, const struct vfm_v1_image *b)
+{
+	size_t at = 0;
+
+	while (at < a->size && at < b->size && a->data[at] == b->data[at])
+		at++;
+	return at;
+}
+
+/* Whether it changes while nobody tells it to: then the rule is blocked. */
+static int stands_still(struct vfm_trial *t)
+{
+	const struct timespec pause = { .tv_nsec = STILL_MS * 1000000L };
+	vfm_auto_image struct vfm_v1_image before = { NULL };
+	vfm_auto_image struct vfm_v1_image after = { NULL };
+	int ret = vfm_trial_v1_go(t, VFM_V1_STATE_RUNNING);
 
 	if (!ret)
-		ret = vfm_trial_v1_go(t, VFM_V1_STATE_RUNNING);
+		ret = vfm_trial_v1_save(t, &before);
 	if (!ret)
-		ret = vfm_trial_v1_save(t, &again);
-	if (!ret && !vfm_v1_same(image, &again))
-		ret = vfm_trial_skip(t, "could not be tried: two saves of the device differ");
+		ret = vfm_trial_v1_go(t, VFM_V1_STATE_RUNNING);
+	if (!ret) {
+		nanosleep(&pause, NULL);
+		ret = vfm_trial_v1_save(t, &after);
+	}
+	if (!ret && !same(&before, &after))
+		ret = vfm_trial_skip(t, "could not be tried: the device changes by itself");
 	return ret;
 }
+
+static void free_pair(struct vfm_v1_pair *pair)
+{
+	vfm_v1_free_image(&pair->first);
+	vfm_v1_free_image(&pair->second);
+}
+
+int vfm_trial_v1_equal(struct vfm_trial *t,
+		       int (*make)(struct vfm_trial *t, const void *user, struct vfm_v1_pair *pair),
+		       const void *user)
+{
+	for (int i = 1;; i++) {
+		__attribute__((cleanup(free_pair))) struct vfm_v1_pair pair = { .how = "" };
+		int ret = vfm_trial_v1_go(t, VFM_V1_STATE_RUNNING);
+
+		if (!ret)
+			ret = make(t, user, &pair);
+		if (ret || pair.nothing || same(&pair.first, &pair.second))
+			return ret;
+		ret = stands_still(t);
+		if (!ret && i == TRIES)
+			ret = vfm_trial_fail(t,
+					     "%s: the image has %zu bytes, the one before had %zu, "
+					     "and they differ from byte %zu on",
+					     pair.how, pair.second.size, pair.first.size,
+					     first_difference(&pair.first, &pair.second));
+		if (ret)
+			return ret;
+	}
+}
+
+/* ---- loading ---------------------------------------------------------------------------- */
 
 int vfm_trial_v1_resuming(struct vfm_trial *t)
 {

@@ -102,8 +102,27 @@ int vfm_trial_v1_collect(struct vfm_trial *t, size_t most,
 /** vfm_trial_v1_save() - to STOP_COPY, and all there is. */
 int vfm_trial_v1_save(struct vfm_trial *t, struct vfm_v1_image *image) VFM_MUST_CHECK;
 
-/** vfm_trial_v1_settled() - saved twice, with the same result: it changes only if it is told. */
-int vfm_trial_v1_settled(struct vfm_trial *t, struct vfm_v1_image *image) VFM_MUST_CHECK;
+/**
+ * struct vfm_v1_pair - two images that must be the same
+ * @how: what was done between them
+ * @nothing: there is nothing to compare
+ */
+struct vfm_v1_pair {
+	struct vfm_v1_image first, second;
+	const char *how;
+	bool nothing;
+};
+
+/**
+ * vfm_trial_v1_equal() - the rule holds if what @make saves is the same
+ * @make: called in RUNNING, up to three times
+ *
+ * A device may change by itself while it runs: then nothing can be said, and the rule is blocked.
+ * So a difference counts when it is there each time, and the device is seen to stand still.
+ */
+int vfm_trial_v1_equal(struct vfm_trial *t,
+		       int (*make)(struct vfm_trial *t, const void *user, struct vfm_v1_pair *pair),
+		       const void *user) VFM_MUST_CHECK;
 
 /** vfm_trial_v1_resuming() - fresh, in RESUMING, and there is a place for data. */
 int vfm_trial_v1_resuming(struct vfm_trial *t) VFM_MUST_CHECK;
@@ -137,8 +156,5 @@ void vfm_v1_unmap(struct vfm_v1_map *map);
  * @len: how much is wanted; made less where an area begins or ends before that
  */
 uint8_t *vfm_v1_mapped(const struct vfm_v1_map *map, uint64_t offset, size_t *len);
-
-/** vfm_v1_same() - the bytes, however they are cut. */
-bool vfm_v1_same(const struct vfm_v1_image *a, const struct vfm_v1_image *b);
 
 #endif
