@@ -41,6 +41,16 @@ int vfm_unit_failed(struct vfm_engine *e, struct vfm_member *m, int ret)
 	return ret;
 }
 
+/* The first failure of a turn: @m has it, with @ret. */
+static int blame(struct vfm_engine *e, struct vfm_member *m, int ret)
+{
+	m->failed = true;
+	e->cause = m->err;
+	e->cause.code = ret;
+	vfm_unit_name(e, m, &e->cause);
+	return ret;
+}
+
 /* ---- hands ---------------------------------------------------------------- */
 
 int vfm_unit_hands(struct vfm_engine *e)
@@ -95,13 +105,8 @@ int vfm_unit_collect(struct vfm_engine *e)
 		e->collected++;
 		if (m->wave == e->wave)
 			ret = m->collected(e, m);
-		if (!ret || first)
-			continue;
-		first = ret;
-		m->failed = true;
-		e->cause = m->err;
-		e->cause.code = ret;
-		vfm_unit_name(e, m, &e->cause);
+		if (ret && !first)
+			first = blame(e, m, ret);
 	}
 	return first;
 }
@@ -129,13 +134,8 @@ int vfm_unit_process(struct vfm_engine *e, const struct pollfd *fds)
 
 		/* It would be readable for ever. */
 		m->mute |= ret != 0;
-		if (!ret || first)
-			continue;
-		first = ret;
-		m->failed = true;
-		e->cause = m->err;
-		e->cause.code = ret;
-		vfm_unit_name(e, m, &e->cause);
+		if (ret && !first)
+			first = blame(e, m, ret);
 	}
 	return first;
 }

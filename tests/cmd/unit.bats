@@ -11,12 +11,12 @@ load pair
 
 SMALL=sim:dma,state=1M,bar=8K
 
-# serve_unit OPTION...: two devices, source and destination of each
+# serve_unit: two devices, source and destination of each
 serve_unit() {
-	serve a0 "${DEV:-$SMALL},seed=1" "$@"
-	serve a1 "${DEV:-$SMALL},seed=2" "$@"
-	serve b0 "${DEV:-$SMALL},seed=3" "$@"
-	serve b1 "${DEV:-$SMALL},seed=4" "$@"
+	serve a0 "${DEV:-$SMALL},seed=1"
+	serve a1 "${DEV:-$SMALL},seed=2"
+	serve b0 "${DEV:-$SMALL},seed=3"
+	serve b1 "${DEV:-$SMALL},seed=4"
 	"$SIMCTL" "$URI_a0" step 7 >"$T/a0.before"
 	"$SIMCTL" "$URI_a1" step 11 >"$T/a1.before"
 	wait_until idle "$URI_a0"
@@ -161,20 +161,6 @@ unit_pair() {
 	wait_until test ! -e "$T/wire.sock"
 }
 
-unit_recovers() {
-	for uri in "$URI_a0" "$URI_a1" "$URI_b0" "$URI_b1"; do
-		wait_until idle "$uri"
-	done
-	start_ready answers "$T/ready.said" "$VFMIG" recover --listen "unix:$T/r.sock" "$T/jb" >"$T/r.out" 2>&1
-	"$VFMIG" recover --peer "unix:$T/r.sock" "$T/ja" >"$T/q.out" 2>&1 || {
-		cat "$T/q.out"
-		return 1
-	}
-	join "$answers"
-	if ((status)); then cat "$T/r.out"; fi
-	((status == 0))
-}
-
 # whole: both run here, or both there
 whole() {
 	local a0 a1 b0 b1
@@ -204,7 +190,7 @@ kill_unit_at_moments() {
 		at_moment "$n"
 		kill -KILL "${!victim}" 2>/dev/null || true
 		stop_pair
-		unit_recovers
+		recover_both "$T/ja" "$T/jb" "$URI_a0" "$URI_a1" "$URI_b0" "$URI_b1"
 		whole
 		owners+=" $owner"
 		stop_unit

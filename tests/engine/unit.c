@@ -252,58 +252,44 @@ static void open_for_order(struct urig *u, struct trace *t, int solo)
 	urig_start(u, 0, 7);
 }
 
-static void nobody_stops_before_all_are_quiet(void **state)
+/* Once with each of them without P2P, and once with none. @fail: the last one takes no image */
+static void check_each_order(bool source, bool fail, enum vfm_state quiet, enum vfm_state end)
 {
-	(void)state;
 	for (int solo = -1; solo < 5; solo++) {
 		struct vfm_migrate_opts opts = opts_allowing(true);
+		struct wrap **wraps;
 		struct trace t;
 		struct urig u;
 
 		open_for_order(&u, &t, solo);
-		trace_all(&t, u.ws, u.n);
-		assert_int_equal(urig_migrate(&u, &opts), 0);
-		check_order(&t, u.ws, u.n, solo, VFM_STATE_PRE_COPY_P2P, VFM_STATE_STOP_COPY);
-		urig_check_moved(&u);
+		wraps = source ? u.ws : u.wd;
+		trace_all(&t, wraps, u.n);
+		u.wd[4]->fail_prove = fail;
+		assert_int_equal(urig_migrate(&u, &opts), fail ? -EBADMSG : 0);
+		check_order(&t, wraps, u.n, solo, quiet, end);
+		if (fail)
+			assert_non_null(strstr(u.err.msg, "device 4"));
+		(fail ? urig_check_back : urig_check_moved)(&u);
 		urig_close(&u);
 	}
+}
+
+static void nobody_stops_before_all_are_quiet(void **state)
+{
+	(void)state;
+	check_each_order(true, false, VFM_STATE_PRE_COPY_P2P, VFM_STATE_STOP_COPY);
 }
 
 static void nobody_runs_before_all_are_quiet(void **state)
 {
 	(void)state;
-	for (int solo = -1; solo < 5; solo++) {
-		struct vfm_migrate_opts opts = opts_allowing(true);
-		struct trace t;
-		struct urig u;
-
-		open_for_order(&u, &t, solo);
-		trace_all(&t, u.wd, u.n);
-		assert_int_equal(urig_migrate(&u, &opts), 0);
-		check_order(&t, u.wd, u.n, solo, VFM_STATE_RUNNING_P2P, VFM_STATE_RUNNING);
-		urig_check_moved(&u);
-		urig_close(&u);
-	}
+	check_each_order(false, false, VFM_STATE_RUNNING_P2P, VFM_STATE_RUNNING);
 }
 
-/* The same on the way back, when the destination's last device does not take its image. */
 static void nobody_goes_back_before_all_are_quiet(void **state)
 {
 	(void)state;
-	for (int solo = -1; solo < 5; solo++) {
-		struct vfm_migrate_opts opts = opts_allowing(true);
-		struct trace t;
-		struct urig u;
-
-		open_for_order(&u, &t, solo);
-		trace_all(&t, u.ws, u.n);
-		u.wd[4]->fail_prove = true;
-		assert_int_equal(urig_migrate(&u, &opts), -EBADMSG);
-		assert_non_null(strstr(u.err.msg, "device 4"));
-		check_order(&t, u.ws, u.n, solo, VFM_STATE_RUNNING_P2P, VFM_STATE_RUNNING);
-		urig_check_back(&u);
-		urig_close(&u);
-	}
+	check_each_order(true, true, VFM_STATE_RUNNING_P2P, VFM_STATE_RUNNING);
 }
 
 /* ---- at once ------------------------------------------------------------------------ */
