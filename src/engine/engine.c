@@ -193,6 +193,8 @@ int vfm_engine_run(struct vfm_engine *e, const struct vfm_stage *stages, size_t 
 		vfm_engine_enter(e, stages[i].phase);
 		ret = stages[i].run(e);
 		if (ret) {
+			/* What hands are still at is late from here on. */
+			e->wave++;
 			e->err.code = ret;
 			vfm_fail_prefix(&e->err, "%s", stages[i].name);
 			return ret;

@@ -117,6 +117,10 @@ none_moved() {
 	fails 3 "device 1 ($URI_a1): it has no P2P states" \
 		"$VFMIG" migrate "$URI_a0" "$URI_b0" "$URI_a1" "$URI_b1"
 	none_moved
+	# nor does it go to one, which the destination says
+	fails 3 "destination: setup: device 1 ($URI_b0): it has no P2P states" \
+		"$VFMIG" migrate $SMALL $SMALL "$URI_a0" "$URI_b0"
+	none_moved
 	"$VFMIG" migrate --json --allow-no-p2p "$URI_a0" "$URI_b0" "$URI_a1" "$URI_b1" >"$T/json"
 	all_moved
 	[[ $(jq -c '[.protocol, .devices[].protocol]' "$T/json") == '["v1","v2","v1"]' ]]
