@@ -117,7 +117,6 @@ struct vfm_left {
  * @collected: steps that were collected
  * @wave: which steps are done now; those of another are late, and nothing is made of them
  * @fds: room for all that is waited for
- * @spare: buffers that came back empty
  * @mem: memory of them all
  * @peer: who is at the other end of @fd, "source" or "destination"; NULL: a file
  * @pipe: while data flows, the thread that has @out (of a source) or @in (of a destination):
@@ -163,7 +162,6 @@ struct vfm_engine {
 	uint32_t collected;
 	uint32_t wave;
 	struct pollfd *fds;
-	struct vfm_buffer *spare;
 	struct vfm_memory *mem;
 	int fd;
 	const char *peer;

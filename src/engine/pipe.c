@@ -414,6 +414,11 @@ int vfm_pipe_fd(const struct vfm_engine *e)
 	return vfm_queue_fd(e->pipe->queue);
 }
 
+void vfm_pipe_spare(struct vfm_engine *e, struct vfm_buffer *buffer)
+{
+	vfm_queue_unget(e->pipe->queue, buffer);
+}
+
 void vfm_pipe_pass(struct vfm_engine *e, struct vfm_buffer *buffer)
 {
 	vfm_queue_put(e->pipe->queue, buffer);

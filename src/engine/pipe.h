@@ -65,6 +65,9 @@ int vfm_pipe_flush(struct vfm_engine *e) VFM_MUST_CHECK;
 int vfm_pipe_empty(struct vfm_engine *e, struct vfm_buffer **out) VFM_MUST_CHECK;
 int vfm_pipe_fd(const struct vfm_engine *e);
 
+/** vfm_pipe_spare() - such a buffer comes back empty. */
+void vfm_pipe_spare(struct vfm_engine *e, struct vfm_buffer *buffer);
+
 /** vfm_pipe_pass() - such a buffer, with its record filled in, goes out. */
 void vfm_pipe_pass(struct vfm_engine *e, struct vfm_buffer *buffer);
 

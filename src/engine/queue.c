@@ -204,6 +204,14 @@ int vfm_queue_get(struct vfm_queue *q, struct vfm_buffer **out)
 	return ret;
 }
 
+void vfm_queue_unget(struct vfm_queue *q, struct vfm_buffer *buffer)
+{
+	pthread_mutex_lock(&q->lock);
+	buffer->next = q->empty;
+	q->empty = buffer;
+	pthread_mutex_unlock(&q->lock);
+}
+
 void vfm_queue_put(struct vfm_queue *q, struct vfm_buffer *buffer)
 {
 	pthread_mutex_lock(&q->lock);

@@ -55,6 +55,9 @@ int vfm_queue_fd(const struct vfm_queue *q);
 /** vfm_queue_get() - producer: an empty buffer. -EAGAIN; -ENOMEM; -EPIPE: it was cut. */
 int vfm_queue_get(struct vfm_queue *q, struct vfm_buffer **out) VFM_MUST_CHECK;
 
+/** vfm_queue_unget() - producer: one that was got is not needed after all. */
+void vfm_queue_unget(struct vfm_queue *q, struct vfm_buffer *buffer);
+
 /** vfm_queue_put() - producer: one that was got is full. */
 void vfm_queue_put(struct vfm_queue *q, struct vfm_buffer *buffer);
 

@@ -260,6 +260,17 @@ bool vfm_unit_try(struct vfm_engine *e, vfm_step *step, int what)
 
 /* ---- the way that all go together -------------------------------------------- */
 
+bool vfm_unit_has_level(const struct vfm_engine *e, int level)
+{
+	for (size_t i = 0; i < e->nr_members; i++) {
+		bool p2p = e->members[i].migration & VFM_MIGRATION_P2P;
+
+		if (level == VFM_LEVEL_LAST || p2p == (level == VFM_LEVEL_P2P))
+			return true;
+	}
+	return false;
+}
+
 static int collect_level(struct vfm_engine *e, struct vfm_member *m)
 {
 	(void)e;
@@ -312,7 +323,8 @@ int vfm_unit_start(struct vfm_engine *e, vfm_step *step, struct vfm_err *err)
 		e->members[i].late = false;
 	}
 	for (unsigned int level = 0; level < VFM_NR_LEVELS; level++)
-		go_to_level(e, step, level, vfm_now_ns() + patience_ns(e));
+		if (vfm_unit_has_level(e, (int)level))
+			go_to_level(e, step, level, vfm_now_ns() + patience_ns(e));
 	/* Those that are late come after, however long that takes. */
 	for (size_t i = 0; i < e->nr_members; i++)
 		e->members[i].late = false;

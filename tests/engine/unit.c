@@ -379,6 +379,50 @@ static void all_at_the_same_time(void **state)
 	}
 }
 
+/* Reads come in threes, as far as that can be had: a nudge, and nothing depends on the time. */
+static void read_in_threes(struct wrap *w, const char *call)
+{
+	struct meeting *m = w->user;
+	struct timespec end;
+	unsigned int target;
+
+	if (strcmp(call, m->call))
+		return;
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec++;
+	pthread_mutex_lock(&m->lock);
+	target = m->here++ / 3 * 3 + 3;
+	pthread_cond_broadcast(&m->come);
+	while (m->here < target)
+		if (pthread_cond_timedwait(&m->come, &m->lock, &end))
+			break;
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* Reads that bring nothing do not keep the buffers that all else needs. */
+static void little_memory_for_nothing(void **state)
+{
+	struct meeting m = { .lock = PTHREAD_MUTEX_INITIALIZER,
+			     .come = PTHREAD_COND_INITIALIZER,
+			     .call = "read_data" };
+	struct vfm_migrate_opts opts = rig_opts();
+	struct urig u;
+
+	(void)state;
+	opts.memory_limit = 1; /* three buffers */
+	urig_open(&u, 6, "state=64K,bar=8K", 64 * KIB);
+	urig_start(&u, 100, 7);
+	for (size_t i = 0; i < u.n; i++) {
+		u.ws[i]->no_info = true; /* so all of them are read up to "nothing now" */
+		u.ws[i]->hook = read_in_threes;
+		u.ws[i]->user = &m;
+	}
+	assert_int_equal(urig_migrate(&u, &opts), 0);
+	assert_true(u.report.rounds >= 1);
+	urig_check_moved(&u);
+	urig_close(&u);
+}
+
 /* One that is in the middle of a long step does not keep those from working that are not. */
 struct served {
 	_Atomic unsigned int count;
@@ -533,6 +577,7 @@ int main(void)
 		cmocka_unit_test(nobody_runs_before_all_are_quiet),
 		cmocka_unit_test(nobody_goes_back_before_all_are_quiet),
 		cmocka_unit_test(all_at_the_same_time),
+		cmocka_unit_test(little_memory_for_nothing),
 		cmocka_unit_test(others_are_served),
 		cmocka_unit_test(the_slowest_counts_or_all_by_their_hands),
 		cmocka_unit_test(a_limit_is_that_of_all),
