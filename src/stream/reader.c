@@ -36,6 +36,8 @@
  * @into, @payload_have: its payload as far as it is there
  * @payload: where that is, unless somebody has lent us another place
  * @file: see vfm_stream_set_file()
+ * @flags: that its header must have
+ * @sequence: the least number that the next record may have
  * @broken: what the failure that was final returned
  */
 struct vfm_stream_reader {
@@ -56,6 +58,8 @@ struct vfm_stream_reader {
 	size_t payload_have;
 	uint8_t end_digest[VFM_DIGEST_SIZE];
 	bool file;
+	uint32_t flags;
+	uint64_t sequence;
 	int broken;
 };
 
@@ -119,7 +123,7 @@ static int check_header_size(const struct vfm_stream_header *h, struct vfm_err *
 	return 0;
 }
 
-static int check_header(const struct vfm_stream_header *h, struct vfm_err *err)
+static int check_header(const struct vfm_stream_header *h, uint32_t flags, struct vfm_err *err)
 {
 	if (!h->compat_version || h->compat_version > h->version)
 		return vfm_fail(err, -EBADMSG,
@@ -129,8 +133,11 @@ static int check_header(const struct vfm_stream_header *h, struct vfm_err *err)
 		return vfm_fail(err, -ENOTSUP,
 				"stream version %u needs a reader of version %u, this one is %u",
 				h->version, h->compat_version, VFM_STREAM_VERSION);
-	if (h->flags)
-		return vfm_fail(err, -ENOTSUP, "stream header has unknown flags 0x%x", h->flags);
+	if (h->flags & ~flags)
+		return vfm_fail(err, -ENOTSUP, "stream header has unknown flags 0x%x",
+				h->flags & ~flags);
+	if (h->flags != flags)
+		return vfm_fail(err, -EBADMSG, "stream is a whole one, and not one of several");
 	return 0;
 }
 
@@ -174,7 +181,7 @@ static int read_header(struct vfm_stream_reader *r, struct vfm_err *err)
 				", told %016" PRIx64,
 				r->chain, told);
 	vfm_digest_update(r->digest, wire, have);
-	return check_header(h, err);
+	return check_header(h, r->flags, err);
 }
 
 /* ---- making --------------------------------------------------------------- */
@@ -211,14 +218,16 @@ static int set_up(struct vfm_stream_reader *r, int fd, const struct vfm_stream_o
 	return 0;
 }
 
-VFM_API int vfm_stream_reader_new(struct vfm_stream_reader **out, int fd,
-				  const struct vfm_stream_opts *opts, struct vfm_err *err)
+static int make(struct vfm_stream_reader **out, int fd, const struct vfm_stream_opts *opts,
+		uint32_t flags, const struct vfm_stream_tally *tally, struct vfm_err *err)
 {
 	struct vfm_stream_reader *r = calloc(1, sizeof(*r));
 	int ret;
 
 	if (!r)
 		return vfm_fail(err, -ENOMEM, "no memory for a stream");
+	r->flags = flags;
+	r->tally = *tally;
 	ret = set_up(r, fd, opts, err);
 	if (!ret)
 		ret = read_header(r, err);
@@ -228,6 +237,28 @@ VFM_API int vfm_stream_reader_new(struct vfm_stream_reader **out, int fd,
 	}
 	*out = r;
 	return 0;
+}
+
+VFM_API int vfm_stream_reader_new(struct vfm_stream_reader **out, int fd,
+				  const struct vfm_stream_opts *opts, struct vfm_err *err)
+{
+	const struct vfm_stream_tally tally = vfm_stream_tally_of(0);
+
+	return make(out, fd, opts, 0, &tally, err);
+}
+
+int vfm_stream_reader_shared(struct vfm_stream_reader **out, int fd,
+			     const struct vfm_stream_opts *opts, uint32_t nr_devices,
+			     struct vfm_err *err)
+{
+	const struct vfm_stream_tally tally = vfm_stream_tally_of(nr_devices);
+
+	return make(out, fd, opts, VFM_STREAM_SHARED, &tally, err);
+}
+
+uint64_t vfm_stream_expected_number(const struct vfm_stream_reader *r)
+{
+	return r->sequence;
 }
 
 /* ---- records -------------------------------------------------------------- */
@@ -244,12 +275,20 @@ static int fail_record(struct vfm_stream_reader *r, int code, const struct vfm_e
 			vfm_stream_type_name(r->head.type), why->msg);
 }
 
+/* Whether the number of a record is one that it may have. */
+static bool is_numbered(const struct vfm_stream_reader *r)
+{
+	if (r->flags & VFM_STREAM_SHARED)
+		return r->head.sequence >= r->sequence && r->head.sequence != UINT64_MAX;
+	return r->head.sequence == r->sequence;
+}
+
 /* A header that does not follow from the one before: damaged, or not the next one. */
 static int fail_chain(struct vfm_stream_reader *r, uint64_t sum, struct vfm_err *err)
 {
 	const struct vfm_stream_head *head = &r->head;
 
-	if (head->sequence != r->tally.records && vfm_stream_type_known(head->type))
+	if (!is_numbered(r) && vfm_stream_type_known(head->type))
 		return vfm_fail(err, -EBADMSG,
 				AT_RECORD
 				": the header says that it is record %" PRIu64
@@ -272,7 +311,7 @@ static int prove_head(struct vfm_stream_reader *r, struct vfm_err *err)
 	ret = vfm_stream_check_head(&r->head, &why);
 	if (ret)
 		return fail_record(r, ret, &why, err);
-	if (r->head.sequence != r->tally.records)
+	if (!is_numbered(r))
 		return vfm_fail(err, -EBADMSG, AT_RECORD " (%s): it is numbered %" PRIu64,
 				AT_RECORD_ARGS(r), vfm_stream_type_name(r->head.type),
 				r->head.sequence);
@@ -433,6 +472,7 @@ static int next_record(struct vfm_stream_reader *r, struct vfm_stream_record *re
 		return ret;
 	vfm_digest_update(r->digest, r->wire, sizeof(r->wire));
 	r->chain = head->head_sum;
+	r->sequence = head->sequence + 1;
 	r->in_payload = false;
 	r->wire_have = 0;
 	*record = (struct vfm_stream_record){
@@ -452,16 +492,37 @@ static bool may_go_on(int ret)
 	return ret >= 0 || ret == -ETIMEDOUT || ret == -ECANCELED;
 }
 
+static int check_alive(const struct vfm_stream_reader *r, struct vfm_err *err)
+{
+	if (!r->broken)
+		return 0;
+	return vfm_fail(err, r->broken,
+			"read a stream that failed already in its record %" PRIu64
+			" at offset %" PRIu64,
+			AT_RECORD_ARGS(r));
+}
+
+int vfm_stream_peek(struct vfm_stream_reader *r, uint32_t *type, uint64_t *sequence,
+		    struct vfm_err *err)
+{
+	int ret = check_alive(r, err);
+
+	if (!ret)
+		ret = r->in_payload ? 1 : read_head(r, err);
+	if (!may_go_on(ret))
+		r->broken = ret;
+	*type = r->head.type;
+	*sequence = r->head.sequence;
+	return ret;
+}
+
 int vfm_stream_next(struct vfm_stream_reader *r, struct vfm_stream_record *record,
 		    struct vfm_err *err)
 {
-	int ret;
+	int ret = check_alive(r, err);
 
-	if (r->broken)
-		return vfm_fail(err, r->broken,
-				"read a stream that failed already in its record %" PRIu64
-				" at offset %" PRIu64,
-				AT_RECORD_ARGS(r));
+	if (ret)
+		return ret;
 	ret = next_record(r, record, err);
 	if (!may_go_on(ret))
 		r->broken = ret;
