@@ -163,7 +163,7 @@ static void *run_out(void *arg)
 	struct vfm_buffer *buffer;
 	int ret = 0;
 
-	while (!ret && !vfm_queue_take(queue, &buffer)) {
+	while (!ret && !vfm_queue_take(queue, 0, &buffer)) {
 		ret = write_out(e, &buffer->record);
 		if (!ret)
 			vfm_queue_give(queue, buffer);
@@ -428,7 +428,7 @@ int vfm_pipe_read(struct vfm_engine *e, struct vfm_stream_record *record)
 
 	if (p->mine)
 		vfm_queue_give(p->queue, vfm_take_ptr(p->mine));
-	while ((ret = vfm_queue_take(p->queue, &p->mine)) == -EAGAIN) {
+	while ((ret = vfm_queue_take(p->queue, 0, &p->mine)) == -EAGAIN) {
 		ret = vfm_engine_await(e, vfm_queue_fd(p->queue));
 		if (ret)
 			return ret;
