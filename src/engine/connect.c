@@ -118,7 +118,7 @@ static int make_ours(struct vfm_engine *e, struct hellos *h)
 {
 	h->fields =
 		(struct vfm_hello){ .version = VFM_HELLO_VERSION,
-				    .compat_version = VFM_HELLO_VERSION,
+				    .compat_version = VFM_HELLO_COMPAT_VERSION,
 				    .flags = e->opts.tls ? VFM_HELLO_TLS : 0,
 				    .role = e->sink ? VFM_HELLO_DESTINATION : VFM_HELLO_SOURCE };
 	if (getrandom(h->fields.session, sizeof(h->fields.session), 0) !=
