@@ -112,6 +112,7 @@ struct vfm_prediction {
  * @came_bytes: what it gave after that
  * @told_wrong: these two do not agree, whatever the device may have meant
  * @forced: stopped although a limit would be broken, as VFM_ON_LIMIT_FORCE has it
+ * @channels: connections that carried it; 0: it did not come to that
  */
 struct vfm_migration_report {
 	enum vfm_phase phase;
@@ -135,6 +136,7 @@ struct vfm_migration_report {
 	uint64_t came_bytes;
 	bool told_wrong;
 	bool forced;
+	unsigned int channels;
 };
 
 /** enum vfm_on_limit - what to do when a limit cannot be kept */
@@ -163,15 +165,23 @@ enum vfm_on_limit {
  * @on_limit: what happens when @max_rounds or @max_time_ms is reached before that
  * @user: for all of these
  * @memory_limit: bytes that each side may hold on their way between device and stream,
- *	with what the streams need themselves, but never fewer than three records; 0: 64 MiB
+ *	with what the streams of all channels need themselves, but never fewer than three records;
+ *0: 64 MiB
  * @tls: the connection is protected, and a peer without TLS refused; NULL: it is not, and a
  *	peer with TLS is refused. Borrowed for the length of the call
  * @peer_name: with @tls: DNS name or address that the peer's certificate must be for, without
  *	wildcards; NULL: any that the authority has certified. A source should give what it
  *	has connected to
- * @rate: payload that leaves in a second, in bytes, of the device and of memory; 0: no limit
+ * @rate: payload that leaves in a second, in bytes, of the device and of memory, over all
+ *	channels; 0: no limit
  * @journal: folder in which this side writes down whose the device is, so that vfm_recover()
  *	can settle what a crash leaves open; both sides should have one. NULL: none
+ * @channels: connections that carry the data, 1 to 16, if the other side wants as many; the
+ *	smaller number counts, and one more than the first needs 3 MiB of @memory_limit. 0: 1
+ * @open_channel: with more than one: gives the next connected socket, which is the engine's then.
+ *	A source connects to where it has connected before, a destination accepts who comes, and is
+ *	asked again when that was a stranger. It should take no longer than @timeout_ms (0: for
+ *	ever), and then return -ETIMEDOUT; what cancels should cancel it
  */
 struct vfm_migrate_opts {
 	size_t size;
@@ -190,6 +200,8 @@ struct vfm_migrate_opts {
 	const char *peer_name;
 	uint64_t rate;
 	const char *journal;
+	unsigned int channels;
+	int (*open_channel)(void *user, unsigned int timeout_ms, struct vfm_err *err);
 };
 
 /** VFM_MIGRATE_OPTS() - a struct vfm_migrate_opts with the defaults; change its fields afterwards.

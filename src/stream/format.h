@@ -36,7 +36,7 @@
 
 #define VFM_STREAM_HEAD_SIZE 48u /* header of a record */
 #define VFM_STREAM_END_SIZE 48u	 /* payload of END in version 1 */
-#define VFM_STREAM_END_MORE 48u	 /* what may be appended to that here */
+#define VFM_STREAM_END_MORE 40u	 /* what may be appended to that here */
 
 /* Of MEMORY_DATA: the address before the bytes. Of MEMORY_ZERO: address and size. */
 #define VFM_STREAM_IOVA_SIZE 8u
@@ -180,8 +180,9 @@ uint64_t vfm_stream_next_number(const struct vfm_stream_writer *w);
 /** vfm_stream_expected_number() - the least that the next record can have. */
 uint64_t vfm_stream_expected_number(const struct vfm_stream_reader *r);
 
-/** vfm_stream_devices() - identities so far. */
+/** vfm_stream_devices(), vfm_stream_devices_seen() - identities so far. */
 uint32_t vfm_stream_devices(const struct vfm_stream_writer *w);
+uint32_t vfm_stream_devices_seen(const struct vfm_stream_reader *r);
 
 /**
  * vfm_stream_seal() - END, with what somebody appends to it

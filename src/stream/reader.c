@@ -261,6 +261,11 @@ uint64_t vfm_stream_expected_number(const struct vfm_stream_reader *r)
 	return r->sequence;
 }
 
+uint32_t vfm_stream_devices_seen(const struct vfm_stream_reader *r)
+{
+	return r->tally.nr_devices;
+}
+
 /* ---- records -------------------------------------------------------------- */
 
 /* The record that is being read, in the words of every error about it. */
