@@ -182,6 +182,7 @@ enum vfm_on_limit {
  *	A source connects to where it has connected before, a destination accepts who comes, and is
  *	asked again when that was a stranger. It should take no longer than @timeout_ms (0: for
  *	ever), and then return -ETIMEDOUT; what cancels should cancel it
+ * @channel_user: for @open_channel
  */
 struct vfm_migrate_opts {
 	size_t size;
@@ -202,6 +203,7 @@ struct vfm_migrate_opts {
 	const char *journal;
 	unsigned int channels;
 	int (*open_channel)(void *user, unsigned int timeout_ms, struct vfm_err *err);
+	void *channel_user;
 };
 
 /** VFM_MIGRATE_OPTS() - a struct vfm_migrate_opts with the defaults; change its fields afterwards.
@@ -274,8 +276,9 @@ int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, int fd,
  *
  * The destination's half has a thread of its own for the length of the call.
  * @opts belongs to the source's half; the destination's uses its timeout, its limit on
- * memory, its journal, and before_run, which is called from that thread. There is nothing that
- * TLS would protect: @opts->tls is not used.
+ * memory, its channels, its journal, and before_run, which is called from that thread. Channels
+ * are socket pairs, too: @opts->open_channel is not used. There is nothing that TLS would
+ * protect: @opts->tls is not used.
  */
 int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, struct vfm_device *dst,
 		struct vfm_memory *dst_mem, const struct vfm_migrate_opts *opts,

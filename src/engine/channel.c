@@ -205,7 +205,7 @@ static int next_socket(struct vfm_channel *c, unsigned int strays)
 		return late(e, strays);
 	if (e->deadline_ns)
 		left_ms = (unsigned int)((e->deadline_ns - now) / 1000000 + 1);
-	c->fd = e->opts.open_channel(e->opts.user, left_ms, &e->err);
+	c->fd = e->opts.open_channel(e->opts.channel_user, left_ms, &e->err);
 	if (c->fd == -ETIMEDOUT && e->sink)
 		return late(e, strays);
 	return c->fd < 0 ? c->fd : 0;
