@@ -58,12 +58,24 @@ void links_break(struct links *l, unsigned int channel, const struct relay *faul
 	}
 }
 
-/* What nobody has asked for goes, so that nobody waits for it, and then the first. */
+/* The first, and what nobody has asked for. */
 static void close_end(struct links_end *end)
 {
-	for (unsigned int i = end->used; i < end->count; i++)
-		close(end->fds[i]);
-	close(end->fds[0]);
+	for (unsigned int i = 0; i < LINKS_MAX; i++)
+		if (!i || (i >= end->used && i < end->count))
+			close(end->fds[i]);
+	end->count = 0;
+}
+
+static void close_all(struct links *l)
+{
+	if (!l->ends[0].count)
+		return;
+	close_end(&l->ends[0]);
+	close_end(&l->ends[1]);
+	for (unsigned int i = 0; i < LINKS_MAX; i++)
+		if (l->relayed[i])
+			relay_stop(&l->relays[i]);
 }
 
 int links_move(struct links *l)
@@ -76,16 +88,13 @@ int links_move(struct links *l)
 			       &l->err);
 	shutdown(l->ends[0].fds[0], SHUT_RDWR);
 	rig_join(&l->half);
+	close_all(l);
 	return ret;
 }
 
 void links_close(struct links *l)
 {
-	close_end(&l->ends[0]);
-	close_end(&l->ends[1]);
-	for (unsigned int i = 0; i < LINKS_MAX; i++)
-		if (l->relayed[i])
-			relay_stop(&l->relays[i]);
+	close_all(l);
 	flow_free(l->src);
 	flow_free(l->dst);
 	assert_int_equal(test_count_fds(), l->open_fds);

@@ -46,7 +46,7 @@ void links_open(struct links *l, unsigned int count, uint64_t size, size_t piece
 /** links_break() - before it begins: a connection with a fault. */
 void links_break(struct links *l, unsigned int channel, const struct relay *fault);
 
-/** links_move() - both halves; returns what the source's did. */
+/** links_move() - both halves, and close all; returns what the source's did. */
 int links_move(struct links *l);
 
 /** links_close() - and check that no descriptor is left. */
