@@ -48,7 +48,7 @@
  */
 #define DESTINATION_FIRST_MS 1000u
 
-/* How long a helper waits for another one that is to blame. */
+/* How long a helper waits before it looks again whether it is to blame. */
 #define BLAME_MS 100u
 
 /* ---- helpers ---------------------------------------------------------------- */
@@ -73,7 +73,6 @@ static unsigned int more_patience(struct vfm_helper *h, unsigned int limit_ms)
 {
 	struct vfm_pipe *p = h->pipe;
 	uint64_t idle_ms;
-	unsigned int way;
 
 	if (p->nr_helpers == 1)
 		return 0;
@@ -82,11 +81,8 @@ static unsigned int more_patience(struct vfm_helper *h, unsigned int limit_ms)
 	pthread_mutex_unlock(&p->lock);
 	if (idle_ms < limit_ms)
 		return limit_ms - (unsigned int)idle_ms;
-	if (!h->e->sink)
-		return 0;
-	if (!vfm_queue_starves(p->queue, &way))
-		return limit_ms; /* it is we who are slow */
-	return way == VFM_QUEUE_ANY || way == h->channel->number ? 0 : BLAME_MS;
+	/* At a destination we may be slow ourselves, or another channel may be to blame. */
+	return h->e->sink && !vfm_queue_blames(p->queue, h->channel->number) ? BLAME_MS : 0;
 }
 
 int vfm_helper_wait(void *helper, int fd, short events)

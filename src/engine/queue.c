@@ -418,17 +418,18 @@ uint64_t vfm_queue_due(struct vfm_queue *q)
 	return due;
 }
 
-bool vfm_queue_starves(struct vfm_queue *q, unsigned int *way)
+/* Who has claimed what is due must bring it; if nobody has, then one who is not past it. */
+bool vfm_queue_blames(struct vfm_queue *q, unsigned int way)
 {
-	struct vfm_buffer *due;
-	bool starves;
+	const struct vfm_buffer *due;
+	bool blames;
 
 	pthread_mutex_lock(&q->lock);
 	due = q->slots[q->due % q->limit];
-	starves = q->due == q->given && !(due && due->full);
-	*way = due ? due->way : VFM_QUEUE_ANY;
+	blames = q->due == q->given && !(due && due->full) &&
+		 (due ? due->way == way : q->reached[way] <= q->due);
 	pthread_mutex_unlock(&q->lock);
-	return starves;
+	return blames;
 }
 
 void vfm_queue_give(struct vfm_queue *q, struct vfm_buffer *buffer)

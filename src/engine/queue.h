@@ -120,11 +120,8 @@ int vfm_queue_take(struct vfm_queue *q, unsigned int way, struct vfm_buffer **ou
 /** vfm_queue_due() - the number of the next one that is taken. */
 uint64_t vfm_queue_due(struct vfm_queue *q);
 
-/**
- * vfm_queue_starves() - whether the consumer has nothing, and is not to blame
- * @way: the producer that has claimed what is due, or VFM_QUEUE_ANY
- */
-bool vfm_queue_starves(struct vfm_queue *q, unsigned int *way);
+/** vfm_queue_blames() - whether the consumer has nothing to do until producer @way brings it. */
+bool vfm_queue_blames(struct vfm_queue *q, unsigned int way);
 
 /** vfm_queue_give() - consumer: one that was taken is used up. */
 void vfm_queue_give(struct vfm_queue *q, struct vfm_buffer *buffer);

@@ -446,14 +446,13 @@ static void one_is_missing(void **state)
 {
 	struct vfm_queue *q = ordered(LIMIT, 0);
 	struct vfm_buffer *buffer;
-	unsigned int way;
 
 	(void)state;
 	assert_int_equal(vfm_queue_take(q, 0, &buffer), -EAGAIN);
 	for (unsigned int i = 0; i < WAYS - 1; i++)
 		bring(q, i, 1 + i);
-	assert_true(vfm_queue_starves(q, &way));
-	assert_int_equal(way, VFM_QUEUE_ANY);
+	for (unsigned int i = 0; i < WAYS; i++)
+		assert_int_equal(vfm_queue_blames(q, i), i == WAYS - 1);
 	assert_int_equal(vfm_queue_take(q, 0, &buffer), -EAGAIN);
 	assert_false(readable(q, 0));
 	bring(q, WAYS - 1, WAYS);
@@ -463,7 +462,6 @@ static void one_is_missing(void **state)
 
 	q = ordered(LIMIT, 0);
 	bring(q, 0, 0);
-	assert_false(vfm_queue_starves(q, &way));
 	assert_int_equal(vfm_queue_claim(q, 1, 1, &buffer), 0);
 	for (unsigned int i = 0; i < WAYS; i++)
 		vfm_queue_leave(q, i);
@@ -477,21 +475,29 @@ static void one_is_missing(void **state)
 	vfm_queue_free(q);
 }
 
+static void check_blamed(struct vfm_queue *q, unsigned int bits)
+{
+	for (unsigned int i = 0; i < WAYS; i++)
+		assert_int_equal(vfm_queue_blames(q, i), bits >> i & 1);
+}
+
 static void who_is_waited_for(void **state)
 {
 	struct vfm_queue *q = ordered(LIMIT, 0);
 	struct vfm_buffer *buffer;
-	unsigned int way;
 
 	(void)state;
+	check_blamed(q, 15);
 	assert_int_equal(vfm_queue_claim(q, 2, 0, &buffer), 0);
-	assert_true(vfm_queue_starves(q, &way));
-	assert_int_equal(way, 2);
+	check_blamed(q, 4);
 	vfm_queue_put(q, buffer);
+	check_blamed(q, 0);
 	assert_int_equal(vfm_queue_take(q, 0, &buffer), 0);
-	assert_false(vfm_queue_starves(q, &way)); /* the consumer is at work */
+	check_blamed(q, 0); /* the consumer is at work */
 	vfm_queue_give(q, buffer);
-	assert_true(vfm_queue_starves(q, &way));
+	check_blamed(q, 15);
+	bring(q, 1, 2);
+	check_blamed(q, 13);
 	vfm_queue_free(q);
 }
 
