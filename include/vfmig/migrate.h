@@ -149,8 +149,9 @@ enum vfm_on_limit {
  * struct vfm_migrate_opts - begin with VFM_MIGRATE_OPTS(), never with zeros
  * @size: sizeof(struct vfm_migrate_opts)
  * @max_downtime_ms: the device is stopped only when the predicted downtime, with its
- *	error, fits into this; 0: no limit. What could not be measured at all is assumed to be
- *	quick, and its error is not held against the device
+ *	error, fits into this; 0: no limit. What could not be measured at all, or until the
+ *	last round with too little to tell, is assumed to be quick, and its error is not held
+ *	against the device
  * @max_rounds: rounds of pre-copy in which that must come true, or the migration
  *	is refused with -EDQUOT and the device runs on; 0: 100
  * @timeout_ms: longest silence of the other side, and longest time for hello and TLS
@@ -163,7 +164,7 @@ enum vfm_on_limit {
  * @max_time_ms: from the beginning until it must have been decided to stop the source; 0:
  *	no limit. A call of the device that is under way is not cut short
  * @on_limit: what happens when @max_rounds or @max_time_ms is reached before that
- * @user: for all of these
+ * @user: for @progress and @before_run
  * @memory_limit: bytes that each side may hold on their way between device and stream,
  *	with what the streams of all channels need themselves, but never fewer than three records;
  *0: 64 MiB

@@ -114,7 +114,7 @@ static int start_log(struct vfm_engine *e)
 	for (;;) {
 		uint64_t page_size = VFM_MEMORY_PAGE;
 
-		ret = vfm_device_start_log(e->dev, &page_size, ranges, nr, NULL);
+		ret = vfm_device_start_log(e->members[0].dev, &page_size, ranges, nr, NULL);
 		if ((ret != -E2BIG && ret != -ENOSPC) || nr < 2)
 			return ret;
 		ret = vfm_ranges_fit(ranges, &nr, nr / 2);
@@ -143,8 +143,8 @@ void vfm_dirty_report(struct vfm_engine *e)
 	for (size_t i = 0; i < d->count && d->running && !d->lost; i++) {
 		const struct dirty_range *r = &d->ranges[i];
 
-		if (vfm_device_report_log(e->dev, r->range.iova, r->range.size, VFM_MEMORY_PAGE,
-					  r->bits, NULL))
+		if (vfm_device_report_log(e->members[0].dev, r->range.iova, r->range.size,
+					  VFM_MEMORY_PAGE, r->bits, NULL))
 			lose(e);
 	}
 }
@@ -164,7 +164,7 @@ void vfm_dirty_stop(struct vfm_engine *e)
 	if (!e->dirty || !e->dirty->running)
 		return;
 	e->dirty->running = false;
-	if (vfm_device_stop_log(e->dev, NULL))
+	if (vfm_device_stop_log(e->members[0].dev, NULL))
 		return; /* it costs a device that goes on logging, and nothing else */
 }
 

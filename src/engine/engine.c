@@ -10,13 +10,13 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "engine/handover.h"
 #include "engine/pipe.h"
 #include "engine/secure.h"
-#include "protocol/v2.h"
 
 /* Progress is reported that often, and at every change of phase. */
 #define PROGRESS_NS 250000000u
@@ -61,16 +61,31 @@ int vfm_engine_opts(struct vfm_migrate_opts *out, const struct vfm_migrate_opts 
 	return 0;
 }
 
-int vfm_engine_init(struct vfm_engine *e, struct vfm_device *dev, struct vfm_memory *mem, int fd,
-		    const struct vfm_migrate_opts *opts)
+static int add_members(struct vfm_engine *e, struct vfm_device *const *devs, size_t nr_devs)
+{
+	e->members = calloc(nr_devs, sizeof(*e->members));
+	if (!e->members)
+		return vfm_fail(&e->err, -ENOMEM, "no memory for %zu devices", nr_devs);
+	e->nr_members = nr_devs;
+	for (size_t i = 0; i < nr_devs; i++) {
+		e->members[i].dev = devs[i];
+		e->members[i].index = (unsigned int)i;
+	}
+	return 0;
+}
+
+int vfm_engine_init(struct vfm_engine *e, struct vfm_device *const *devs, size_t nr_devs,
+		    struct vfm_memory *mem, int fd, const struct vfm_migrate_opts *opts)
 {
 	int ret;
 
-	*e = (struct vfm_engine){ .dev = dev, .fd = fd, .nr_channels = 1 };
+	*e = (struct vfm_engine){ .fd = fd, .nr_channels = 1 };
 	e->channels[0].e = e;
 	e->mem = mem && vfm_memory_count(mem) ? mem : NULL;
 	e->began_ns = e->phase_ns = e->progress_ns = vfm_now_ns();
-	ret = vfm_engine_opts(&e->opts, opts, &e->err);
+	ret = add_members(e, devs, nr_devs);
+	if (!ret)
+		ret = vfm_engine_opts(&e->opts, opts, &e->err);
 	e->bucket.rate = e->opts.rate;
 	return ret;
 }
@@ -139,28 +154,6 @@ void vfm_engine_count(struct vfm_engine *e, uint64_t device_bytes, uint64_t memo
 	e->rate.ns += (double)ns;
 }
 
-unsigned int vfm_engine_count_arcs(const struct vfm_engine *e, enum vfm_state from,
-				   enum vfm_state to)
-{
-	unsigned int count = 0;
-
-	while (from != to && !vfm_next_state(e->migration, from, to, &from))
-		count++;
-	return count;
-}
-
-int vfm_engine_walk(struct vfm_engine *e, enum vfm_state state)
-{
-	uint64_t start = vfm_now_ns();
-	int ret = vfm_device_set_state(e->dev, state, &e->err);
-
-	if (!ret) {
-		e->arcs.count += vfm_engine_count_arcs(e, e->origin, state);
-		e->arcs.ns += (double)(vfm_now_ns() - start);
-	}
-	return ret;
-}
-
 bool vfm_engine_late(const struct vfm_engine *e)
 {
 	return e->opts.max_time_ms && e->report.phase < VFM_PHASE_STOP &&
@@ -183,50 +176,25 @@ int vfm_engine_run(struct vfm_engine *e, const struct vfm_stage *stages, size_t 
 	return 0;
 }
 
+void vfm_err_also(struct vfm_err *err, const struct vfm_err *second)
+{
+	size_t len = strlen(err->msg);
+
+	snprintf(err->msg + len, sizeof(err->msg) - len, "; %s", second->msg);
+}
+
 void vfm_engine_also(struct vfm_engine *e, const struct vfm_err *second)
 {
-	size_t len = strlen(e->err.msg);
-
-	snprintf(e->err.msg + len, sizeof(e->err.msg) - len, "; %s", second->msg);
+	vfm_err_also(&e->err, second);
 }
 
-int vfm_engine_origin(struct vfm_engine *e)
+static enum vfm_state state_at_end(const struct vfm_engine *e)
 {
-	struct vfm_protocol protocol;
-	int ret = vfm_device_get_migration(e->dev, &e->migration, &e->err);
+	enum vfm_state state = VFM_STATE_ERROR;
 
-	if (!ret)
-		ret = vfm_device_get_protocol(e->dev, &protocol, &e->err);
-	if (!ret)
-		ret = vfm_device_get_state(e->dev, &e->origin, &e->err);
-	if (ret)
-		return ret;
-	e->report.protocol = protocol.version;
-	if (e->origin == VFM_STATE_RUNNING || e->origin == VFM_STATE_STOP)
-		return 0;
-	return vfm_fail(&e->err, -EINVAL, "%s is in %s, and must be in RUNNING or STOP",
-			vfm_device_uri(e->dev), vfm_state_name(e->origin));
-}
-
-int vfm_engine_arm(struct vfm_engine *e, enum vfm_orphan orphan)
-{
-	int ret = vfm_device_set_orphan(e->dev, orphan, &e->err);
-
-	if (!ret)
-		e->armed = true;
-	return ret == -ENOTTY ? 0 : ret;
-}
-
-int vfm_engine_disarm(struct vfm_engine *e, struct vfm_err *err)
-{
-	int ret;
-
-	if (!e->armed)
-		return 0;
-	ret = vfm_device_set_orphan(e->dev, VFM_ORPHAN_KEEP, err);
-	if (!ret)
-		e->armed = false;
-	return ret;
+	if (!e->nr_members || vfm_device_get_state(e->members[0].dev, &state, NULL))
+		state = VFM_STATE_ERROR;
+	return state;
 }
 
 int vfm_engine_finish(struct vfm_engine *e, int ret, struct vfm_migration_report *report,
@@ -236,14 +204,14 @@ int vfm_engine_finish(struct vfm_engine *e, int ret, struct vfm_migration_report
 	if (!ret)
 		vfm_engine_enter(e, VFM_PHASE_DONE);
 	update_times(e);
-	if (vfm_device_get_state(e->dev, &e->report.state, NULL))
-		e->report.state = VFM_STATE_ERROR;
+	e->report.state = state_at_end(e);
 	vfm_handover_end(e);
 	vfm_dirty_stop(e);
 	vfm_dirty_free(e->dirty);
 	vfm_stream_writer_free(e->out);
 	vfm_stream_reader_free(e->in);
 	vfm_channels_close(e);
+	free(e->members);
 	if (report)
 		*report = e->report;
 	if (ret && err) {

@@ -134,21 +134,20 @@ static void name_peer(int fd, char *out, size_t room)
 
 int vfm_handover_begin(struct vfm_engine *e)
 {
-	struct vfm_statement who = e->handover;
-	char peer[VFM_JOURNAL_PEER];
+	const char *uri = vfm_device_uri(e->members[0].dev);
+	struct vfm_journal_head head = { .who = e->handover, .uris = &uri, .nr_uris = 1 };
 	uint32_t flags = e->paused ? VFM_JOURNAL_PAUSED : 0;
 	int ret;
 
 	/* A source without a journal has not told a name to keep one by. */
 	if (!e->opts.journal || (e->sink && !e->agreed))
 		return 0;
-	who.role = e->sink ? VFM_ROLE_DESTINATION : VFM_ROLE_SOURCE;
-	who.state = e->sink ? VFM_HANDOVER_LOADING : VFM_HANDOVER_BEGUN;
+	head.who.role = e->sink ? VFM_ROLE_DESTINATION : VFM_ROLE_SOURCE;
+	head.who.state = e->sink ? VFM_HANDOVER_LOADING : VFM_HANDOVER_BEGUN;
 	if (!e->agreed)
 		flags |= VFM_JOURNAL_ALONE;
-	name_peer(e->fd, peer, sizeof(peer));
-	ret = vfm_owner_pair_new(&e->owner, e->opts.journal, &who, flags, vfm_device_uri(e->dev),
-				 peer, &e->err);
+	name_peer(e->fd, head.peer, sizeof(head.peer));
+	ret = vfm_owner_pair_new(&e->owner, e->opts.journal, &head, flags, &e->err);
 	if (ret || !e->sink)
 		return ret;
 	return put_statement(e, VFM_HANDOVER_LOADING);
@@ -197,7 +196,7 @@ void vfm_handover_kept(struct vfm_engine *e)
 	/* Nobody will ask when the destination cannot have loaded all, or keeps no journal. */
 	bool asked = e->agreed && e->report.phase >= VFM_PHASE_LOAD;
 
-	if (!e->owner || e->touched)
+	if (!e->owner || vfm_unit_touched(e))
 		return;
 	if (asked)
 		(void)!say(e, VFM_HANDOVER_KEPT, VFM_JOURNAL_DONE, NULL);

@@ -34,7 +34,7 @@ void vfm_handover_given(struct vfm_engine *e, bool stopped);
 /** vfm_handover_keep() - it failed, and no COMMIT is out; before the device goes back. */
 void vfm_handover_keep(struct vfm_engine *e);
 
-/** vfm_handover_kept() - the device went back, unless e->touched. */
+/** vfm_handover_kept() - the devices went back, unless one is still touched. */
 void vfm_handover_kept(struct vfm_engine *e);
 
 /* ---- destination ---------------------------------------------------------- */

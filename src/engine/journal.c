@@ -2,8 +2,8 @@
 // Copyright (c) vfmig authors
 
 /*
- * A journal file: a header, then records of 64 bytes, each sealed by a checksum whose
- * seed is the one before it. docs/handover.md has the bytes.
+ * A journal file: a header (journal_head.c), then records of 64 bytes, each sealed by a
+ * checksum whose seed is the one before it. docs/handover.md has the bytes.
  *
  * Torn and damaged are told apart by what a crash can do: it leaves a record out, cuts
  * it, or leaves zeros where its last bytes were to be. Anything else that does not
@@ -33,13 +33,10 @@
 #include "base/cleanup.h"
 #include "base/util.h"
 
-#define MAGIC "\x89VFJ\r\n\x1a\n"
-#define VERSION 1u
 #define SUM_SIZE 8u
-#define HEAD_SIZE 2048u
 #define RECORD_SIZE 64u
 #define RECORDS_MAX 256u /* a migration needs five, a recovery three */
-#define FILE_MAX (HEAD_SIZE + RECORDS_MAX * RECORD_SIZE)
+#define FILE_MAX (VFM_JOURNAL_HEAD_MAX + RECORDS_MAX * RECORD_SIZE)
 #define FILES_MAX 4096
 
 #define FLAGS_STAY (VFM_JOURNAL_PAUSED | VFM_JOURNAL_ALONE)
@@ -67,6 +64,7 @@ void vfm_journal_free(struct vfm_journal *j)
 		return;
 	vfm_close_fd(&j->fd);
 	vfm_close_fd(&j->dir);
+	free(j->texts);
 	free(j);
 }
 
@@ -118,22 +116,6 @@ static bool is_torn(const uint8_t *bytes, size_t have, size_t size)
 		if (bytes[i])
 			return false;
 	return true;
-}
-
-static void head_to_bytes(struct vfm_journal *j, uint8_t bytes[HEAD_SIZE])
-{
-	struct vfm_writer w = vfm_writer_of(bytes, HEAD_SIZE);
-	struct vfm_statement who = j->head.who;
-
-	who.state = VFM_HANDOVER_UNKNOWN;
-	memset(bytes, 0, HEAD_SIZE);
-	vfm_write_bytes(&w, MAGIC, sizeof(MAGIC) - 1);
-	vfm_write_le32(&w, VERSION);
-	vfm_write_le32(&w, HEAD_SIZE);
-	vfm_statement_write(&w, &who);
-	vfm_write_bytes(&w, j->head.uri, sizeof(j->head.uri));
-	vfm_write_bytes(&w, j->head.peer, sizeof(j->head.peer));
-	j->chain = seal(bytes, HEAD_SIZE, 0);
 }
 
 static void record_to_bytes(const struct vfm_journal *j, enum vfm_handover state, uint32_t flags,
@@ -223,16 +205,38 @@ static int create_file(struct vfm_journal *j, struct vfm_err *err)
 	return j->fd < 0 ? fail_io(j, "create", err) : lock(j, err);
 }
 
-static int write_first(struct vfm_journal *j, uint32_t flags, struct vfm_err *err)
+/*
+ * The fixed part of the header first: the rest may be more than one page, which a crash
+ * leaves in any order, and whether the file ends in its header that part alone tells.
+ */
+static int write_head(struct vfm_journal *j, const struct vfm_journal_head *head,
+		      struct vfm_err *err)
 {
-	uint8_t bytes[HEAD_SIZE];
-	int ret;
+	vfm_auto_free uint8_t *bytes = NULL;
+	enum vfm_handover state = head->who.state;
+	size_t size, used;
+	int ret = vfm_journal_head_write(&bytes, &size, &j->chain, head, err);
 
-	head_to_bytes(j, bytes);
-	ret = write_at(j, bytes, sizeof(bytes), 0, err);
-	j->end = HEAD_SIZE;
 	if (!ret)
-		ret = vfm_journal_append(j, j->head.who.state, flags, err);
+		ret = vfm_journal_head_read(&j->head, &j->texts, &used, &j->chain, bytes, size,
+					    j->name, err);
+	if (!ret)
+		ret = write_at(j, bytes, VFM_JOURNAL_FIXED, 0, err);
+	if (!ret)
+		ret = write_at(j, bytes + VFM_JOURNAL_FIXED, size - VFM_JOURNAL_FIXED,
+			       VFM_JOURNAL_FIXED, err);
+	j->end = size;
+	j->head.who.state = state;
+	return ret;
+}
+
+static int write_first(struct vfm_journal *j, const struct vfm_journal_head *head, uint32_t flags,
+		       struct vfm_err *err)
+{
+	int ret = write_head(j, head, err);
+
+	if (!ret)
+		ret = vfm_journal_append(j, head->who.state, flags, err);
 	if (!ret && fsync(j->dir))
 		ret = fail_io(j, "write to disk the folder of", err);
 	return ret;
@@ -252,11 +256,10 @@ int vfm_journal_create(struct vfm_journal **out, const char *dir,
 	j = new_journal(fd, name);
 	if (!j)
 		return vfm_fail(err, -ENOMEM, "journal: no memory");
-	j->head = *head;
 	j->flags = flags & FLAGS_STAY;
 	ret = create_file(j, err);
 	if (!ret) {
-		ret = write_first(j, flags, err);
+		ret = write_first(j, head, flags, err);
 		if (ret)
 			unlinkat(j->dir, j->name, 0);
 	}
@@ -316,41 +319,19 @@ static int read_file(struct vfm_journal *j, uint8_t *bytes, size_t size, struct 
 	return 0;
 }
 
-static bool is_text(const char *text, size_t size)
-{
-	return memchr(text, 0, size);
-}
-
 static int parse_head(struct vfm_journal *j, const uint8_t *bytes, size_t size, struct vfm_err *err)
 {
-	struct vfm_reader r = vfm_reader_of(bytes, HEAD_SIZE);
 	char name[VFM_JOURNAL_NAME];
-	bool sealed, magic;
-	uint32_t version;
+	size_t used;
+	int ret = vfm_journal_head_read(&j->head, &j->texts, &used, &j->chain, bytes, size, j->name,
+					err);
 
-	if (size < HEAD_SIZE)
-		return vfm_fail(err, -ENODATA, "journal %s ends in its header", j->name);
-	sealed = is_sealed(bytes, HEAD_SIZE, 0, &j->chain);
-	if (!sealed && size == HEAD_SIZE && is_torn(bytes, size, HEAD_SIZE))
-		return vfm_fail(err, -ENODATA, "journal %s has no header yet", j->name);
-	if (!sealed)
-		return damaged(j, 0, "its header does not agree with its checksum", err);
-	magic = !memcmp(vfm_read_bytes(&r, sizeof(MAGIC) - 1), MAGIC, sizeof(MAGIC) - 1);
-	version = vfm_read_le32(&r);
-	if (!magic || vfm_read_le32(&r) != HEAD_SIZE)
-		return damaged(j, 0, "that is no journal", err);
-	if (version != VERSION)
-		return vfm_fail(err, -ENOTSUP, "journal %s has version %u, this one reads %u",
-				j->name, version, VERSION);
-	if (!vfm_statement_read(&r, &j->head.who))
-		return damaged(j, 16, "that is no migration", err);
-	vfm_read_copy(&r, j->head.uri, sizeof(j->head.uri));
-	vfm_read_copy(&r, j->head.peer, sizeof(j->head.peer));
+	if (ret)
+		return ret;
 	vfm_journal_name(name, j->head.who.id, j->head.who.role);
-	if (strcmp(name, j->name) || !is_text(j->head.uri, sizeof(j->head.uri)) ||
-	    !is_text(j->head.peer, sizeof(j->head.peer)))
-		return damaged(j, 16, "it is of another migration, or its texts have no end", err);
-	j->end = HEAD_SIZE;
+	if (strcmp(name, j->name))
+		return damaged(j, 16, "it is of another migration", err);
+	j->end = used;
 	return 0;
 }
 

@@ -14,7 +14,7 @@
 
 #include <stddef.h>
 
-#include "engine/statement.h"
+#include "engine/journal_head.h"
 
 /* Flags of a record. */
 #define VFM_JOURNAL_DONE (1u << 0)   /* the device was brought to where the state wants it */
@@ -25,17 +25,6 @@
 #define VFM_JOURNAL_NAME 48
 
 /**
- * struct vfm_journal_head - what stands in front, once
- * @who: its state is not part of it
- * @uri, @peer: terminated texts
- */
-struct vfm_journal_head {
-	struct vfm_statement who;
-	char uri[VFM_JOURNAL_URI];
-	char peer[VFM_JOURNAL_PEER];
-};
-
-/**
  * struct vfm_journal - one that is open and locked; read what is above the line
  * @head: @head.who.state is that of the last record
  * @flags: VFM_JOURNAL_* as they stand now
@@ -44,6 +33,7 @@ struct vfm_journal {
 	struct vfm_journal_head head;
 	uint32_t flags;
 	/* ---- */
+	void *texts; /* what @head points to */
 	int dir;
 	int fd;
 	char name[VFM_JOURNAL_NAME];
@@ -59,7 +49,12 @@ void vfm_journal_name(char out[VFM_JOURNAL_NAME], const uint8_t id[VFM_ID_SIZE],
 /** vfm_journal_open_dir() - the folder of journals. */
 int vfm_journal_open_dir(const char *dir, struct vfm_err *err) VFM_MUST_CHECK;
 
-/** vfm_journal_create() - with a first record, of @head->who.state. -EEXIST: it is there. */
+/**
+ * vfm_journal_create() - with a first record, of @head->who.state
+ * @head: copied, with all that it points to
+ *
+ * -EEXIST: it is there.
+ */
 int vfm_journal_create(struct vfm_journal **out, const char *dir,
 		       const struct vfm_journal_head *head, uint32_t flags,
 		       struct vfm_err *err) VFM_MUST_CHECK;

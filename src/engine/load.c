@@ -31,67 +31,93 @@
 
 int vfm_sink_check(struct vfm_engine *e, const struct vfm_stream_record *record)
 {
+	struct vfm_member *m = &e->members[record->device];
 	struct vfm_identity ours, theirs;
-	int ret = vfm_stream_parse_identity(&theirs, record, &e->err);
+	int ret = vfm_stream_parse_identity(&theirs, record, &m->err);
 
 	if (!ret)
-		ret = vfm_identity_get(&ours, e->dev, &e->err);
-	return ret ? ret : vfm_identity_check(&ours, &theirs, &e->err);
+		ret = vfm_identity_get(&ours, m->dev, &m->err);
+	if (!ret)
+		ret = vfm_identity_check(&ours, &theirs, &m->err);
+	return ret ? vfm_unit_failed(e, m, ret) : 0;
+}
+
+static int begin(struct vfm_member *m, int unused)
+{
+	int ret;
+
+	(void)unused;
+	m->touched = true;
+	ret = vfm_member_arm(m, VFM_ORPHAN_RESET);
+	return ret ? ret : vfm_member_walk(m, VFM_STATE_RESUMING);
 }
 
 int vfm_sink_begin(struct vfm_engine *e)
 {
-	int ret;
-
-	e->touched = true;
-	ret = vfm_engine_arm(e, VFM_ORPHAN_RESET);
-	return ret ? ret : vfm_engine_walk(e, VFM_STATE_RESUMING);
+	return vfm_unit_each(e, begin, 0);
 }
 
 int vfm_sink_data(struct vfm_engine *e, const struct vfm_stream_record *record)
 {
+	struct vfm_member *m = &e->members[record->device];
 	uint64_t start = vfm_now_ns();
 	int ret = 0;
 
 	if (record->size)
-		ret = vfm_device_write_chunk(e->dev, record->data, (size_t)record->size,
-					     record->flags & VFM_STREAM_CHUNK_END, &e->err);
+		ret = vfm_device_write_chunk(m->dev, record->data, (size_t)record->size,
+					     record->flags & VFM_STREAM_CHUNK_END, &m->err);
 	if (ret)
-		return ret;
-	vfm_gauge_add(&e->load, record->size, vfm_now_ns() - start);
+		return vfm_unit_failed(e, m, ret);
+	vfm_gauge_add(&m->load, record->size, vfm_now_ns() - start);
 	vfm_engine_count(e, record->size, 0, vfm_now_ns() - start);
 	return 0;
 }
 
 int vfm_sink_prove(struct vfm_engine *e)
 {
-	return vfm_device_set_state(e->dev, VFM_STATE_STOP, &e->err);
+	return vfm_unit_each(e, vfm_member_set, VFM_STATE_STOP);
 }
 
-int vfm_sink_run(struct vfm_engine *e)
+static int prepare(struct vfm_engine *e, struct vfm_member *m)
 {
 	int ret = 0;
 
 	if (e->opts.before_run)
-		ret = e->opts.before_run(e->opts.user, e->dev, &e->err);
+		ret = e->opts.before_run(e->opts.user, m->dev, &m->err);
+	return ret ? vfm_unit_failed(e, m, ret) : 0;
+}
+
+int vfm_sink_run(struct vfm_engine *e)
+{
+	int ret = prepare(e, &e->members[0]);
+
 	if (ret) {
 		e->stay = true;
 		return ret;
 	}
 	if (e->paused)
 		return 0;
-	return vfm_device_set_state(e->dev, VFM_STATE_RUNNING, &e->err);
+	return vfm_unit_each(e, vfm_member_set, VFM_STATE_RUNNING);
+}
+
+static int reset(struct vfm_member *m, int unused)
+{
+	int ret = m->touched ? vfm_device_reset(m->dev, &m->err) : 0;
+
+	(void)unused;
+	if (ret)
+		vfm_fail_prefix(&m->err, "reset");
+	return ret;
 }
 
 bool vfm_sink_reset(struct vfm_engine *e)
 {
 	struct vfm_err second;
 
-	if (!e->touched || e->stay)
-		return !e->touched;
-	if (!vfm_device_reset(e->dev, &second))
+	if (e->stay || !vfm_unit_touched(e))
+		return !vfm_unit_touched(e);
+	if (!vfm_unit_all(e, reset, 0, &second))
 		return true;
-	vfm_fail_prefix(&second, "reset");
 	vfm_engine_also(e, &second);
 	return false;
 }
@@ -246,7 +272,7 @@ static int load_scan(struct vfm_engine *e)
 {
 	struct vfm_stream_summary summary;
 	struct vfm_err err;
-	int ret = vfm_engine_origin(e);
+	int ret = vfm_unit_ask(e);
 
 	if (!ret)
 		ret = open_stream(e);
@@ -291,7 +317,7 @@ static int load_data(struct vfm_engine *e)
 
 static int load_run(struct vfm_engine *e)
 {
-	int ret = vfm_engine_disarm(e, &e->err);
+	int ret = vfm_unit_each(e, vfm_member_disarm, 0);
 
 	if (!ret)
 		ret = vfm_sink_run(e);
@@ -313,14 +339,14 @@ VFM_API int vfm_load(struct vfm_device *dev, int fd, const struct vfm_migrate_op
 {
 	struct load l = { .spool = -1, .start = -1 };
 	struct vfm_err second;
-	int ret = vfm_engine_init(&l.e, dev, NULL, fd, opts);
+	int ret = vfm_engine_init(&l.e, &dev, 1, NULL, fd, opts);
 
 	l.e.sink = true;
 	if (!ret)
 		ret = vfm_engine_run(&l.e, load_stages, VFM_ARRAY_SIZE(load_stages));
 	if (ret) {
 		vfm_sink_reset(&l.e);
-		if (vfm_engine_disarm(&l.e, &second))
+		if (vfm_unit_all(&l.e, vfm_member_disarm, 0, &second))
 			vfm_engine_also(&l.e, &second);
 	}
 	vfm_close_fd(&l.spool);

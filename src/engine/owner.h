@@ -11,7 +11,7 @@
 #ifndef VFM_ENGINE_OWNER_H
 #define VFM_ENGINE_OWNER_H
 
-#include "engine/statement.h"
+#include "engine/journal_head.h"
 
 struct vfm_owner;
 
@@ -36,9 +36,8 @@ struct vfm_owner {
 	struct vfm_statement who;
 };
 
-/** vfm_owner_pair_new() - decide by a journal in @dir, beginning with @who.state. */
-int vfm_owner_pair_new(struct vfm_owner **out, const char *dir, const struct vfm_statement *who,
-		       uint32_t flags, const char *uri, const char *peer,
-		       struct vfm_err *err) VFM_MUST_CHECK;
+/** vfm_owner_pair_new() - decide by a journal in @dir, beginning with @head->who.state. */
+int vfm_owner_pair_new(struct vfm_owner **out, const char *dir, const struct vfm_journal_head *head,
+		       uint32_t flags, struct vfm_err *err) VFM_MUST_CHECK;
 
 #endif

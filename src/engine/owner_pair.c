@@ -10,9 +10,7 @@
 #include "engine/owner.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "engine/journal.h"
 
@@ -48,23 +46,16 @@ static void close_pair(struct vfm_owner *o)
 
 static const struct vfm_owner_ops ops = { .say = say, .forget = forget, .close = close_pair };
 
-int vfm_owner_pair_new(struct vfm_owner **out, const char *dir, const struct vfm_statement *who,
-		       uint32_t flags, const char *uri, const char *peer, struct vfm_err *err)
+int vfm_owner_pair_new(struct vfm_owner **out, const char *dir, const struct vfm_journal_head *head,
+		       uint32_t flags, struct vfm_err *err)
 {
-	struct vfm_journal_head head = { .who = *who };
-	struct pair *p;
+	struct pair *p = calloc(1, sizeof(*p));
 	int ret;
 
-	if (strlen(uri) >= sizeof(head.uri))
-		return vfm_fail(err, -ENAMETOOLONG,
-				"the name of the device is too long for a journal");
-	snprintf(head.uri, sizeof(head.uri), "%s", uri);
-	snprintf(head.peer, sizeof(head.peer), "%s", peer);
-	p = calloc(1, sizeof(*p));
 	if (!p)
 		return vfm_fail(err, -ENOMEM, "journal: no memory");
-	p->owner = (struct vfm_owner){ .ops = &ops, .who = *who };
-	ret = vfm_journal_create(&p->journal, dir, &head, flags, err);
+	p->owner = (struct vfm_owner){ .ops = &ops, .who = head->who };
+	ret = vfm_journal_create(&p->journal, dir, head, flags, err);
 	if (ret) {
 		free(p);
 		return ret;

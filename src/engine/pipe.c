@@ -113,7 +113,8 @@ struct vfm_stream_opts vfm_helper_opts(struct vfm_helper *h)
 					 .cancel_fd = -1,
 					 .wait = vfm_helper_wait,
 					 .user = h,
-					 .io = c->secure ? &c->io : NULL };
+					 .io = c->secure ? &c->io : NULL,
+					 .record_ms = vfm_engine_record_ms(h->e) };
 }
 
 void vfm_helper_fail(struct vfm_helper *h, int ret)

@@ -70,6 +70,19 @@ static int check_total(struct vfm_engine *e, const struct vfm_layout_map *map)
 	return 0;
 }
 
+/* What is mapped when this fails is taken back with the rest, in recover(). */
+static int map_memory(struct vfm_engine *e)
+{
+	for (size_t i = 0; i < e->nr_members; i++) {
+		struct vfm_member *m = &e->members[i];
+		int ret = vfm_memory_map(e->mem, m->dev, &m->err);
+
+		if (ret)
+			return vfm_unit_failed(e, m, ret);
+	}
+	return 0;
+}
+
 static int add_memory(struct vfm_engine *e, const struct vfm_layout_map *map)
 {
 	int ret = check_total(e, map);
@@ -81,7 +94,7 @@ static int add_memory(struct vfm_engine *e, const struct vfm_layout_map *map)
 		ret = vfm_memory_add(e->mem, range->iova, range->size, map->ranges[i].flags,
 				     &e->err);
 	}
-	return ret ? ret : vfm_memory_map(e->mem, e->dev, &e->err);
+	return ret ? ret : map_memory(e);
 }
 
 static int accept_memory(struct vfm_engine *e)
@@ -109,7 +122,7 @@ static int receive_setup(struct vfm_engine *e)
 	if (!ret)
 		ret = vfm_engine_open_out(e);
 	if (!ret)
-		ret = vfm_engine_origin(e);
+		ret = vfm_unit_ask(e);
 	if (!ret)
 		ret = vfm_engine_open_in(e);
 	if (!ret)
@@ -177,7 +190,8 @@ static int on_phase(struct vfm_engine *e, const struct vfm_stream_record *record
 	if (phase == VFM_PHASE_PRECOPY)
 		e->report.rounds = round + 1;
 	e->phases++;
-	vfm_gauge_fade(&e->load);
+	for (size_t i = 0; i < e->nr_members; i++)
+		vfm_gauge_fade(&e->members[i].load);
 	e->peer_rates = flags & VFM_LAYOUT_ANSWER;
 	return vfm_rates_tell(e, true);
 }
@@ -230,7 +244,7 @@ static int receive_load(struct vfm_engine *e)
 	int ret = vfm_sink_prove(e);
 
 	if (!ret)
-		ret = vfm_engine_disarm(e, &e->err);
+		ret = vfm_unit_each(e, vfm_member_disarm, 0);
 	if (!ret)
 		ret = vfm_handover_loaded(e);
 	if (!ret)
@@ -283,6 +297,23 @@ static const struct vfm_stage receive_stages[] = {
 	{ VFM_PHASE_COMMIT, "run", receive_run },
 };
 
+/* When one device cannot be told to let go of it, all of it is kept: that may still write there. */
+static void drop_memory(struct vfm_engine *e)
+{
+	bool kept = false;
+
+	for (size_t i = 0; i < e->nr_members; i++) {
+		struct vfm_member *m = &e->members[i];
+
+		if (!vfm_memory_detach(e->mem, m->dev, &m->err))
+			continue;
+		kept = true;
+		vfm_engine_also(e, &m->err);
+	}
+	if (!kept)
+		vfm_memory_clear(e->mem);
+}
+
 /* The source first: its device stands still. */
 static void recover(struct vfm_engine *e)
 {
@@ -293,10 +324,9 @@ static void recover(struct vfm_engine *e)
 		vfm_handover_refuse(e);
 		vfm_handover_refused(e, vfm_sink_reset(e));
 	}
-	if (!e->report.committed && !e->stay && e->added &&
-	    vfm_memory_drop(e->mem, e->dev, &second))
-		vfm_engine_also(e, &second);
-	if (vfm_engine_disarm(e, &second))
+	if (!e->report.committed && !e->stay && e->added)
+		drop_memory(e);
+	if (vfm_unit_all(e, vfm_member_disarm, 0, &second))
 		vfm_engine_also(e, &second);
 }
 
@@ -305,7 +335,7 @@ VFM_API int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, 
 				struct vfm_migration_report *report, struct vfm_err *err)
 {
 	struct vfm_engine e;
-	int ret = vfm_engine_init(&e, dev, mem, fd, opts);
+	int ret = vfm_engine_init(&e, &dev, 1, mem, fd, opts);
 
 	e.peer = "source";
 	e.sink = true;

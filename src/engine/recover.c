@@ -45,7 +45,7 @@ static void describe(struct vfm_recovered *one, const struct vfm_journal *j)
 		vfm_statement_id(one->id, j->head.who.id);
 		one->role = j->head.who.role;
 		one->before = j->head.who.state;
-		snprintf(one->uri, sizeof(one->uri), "%s", j->head.uri);
+		snprintf(one->uri, sizeof(one->uri), "%s", j->head.uris[0]);
 		snprintf(one->peer, sizeof(one->peer), "%s", j->head.peer);
 	}
 	one->after = j->head.who.state;
@@ -105,10 +105,8 @@ static int carry_out(const struct recovery *r, struct vfm_journal *j, enum vfm_h
 	if (ret || (next == j->head.who.state && j->flags & VFM_JOURNAL_DONE))
 		return ret;
 	ret = vfm_recover_device(r->opts, j, next, &one->state, err);
-	if (ret) {
-		vfm_fail_prefix(err, "%s", j->head.uri);
+	if (ret)
 		return ret;
-	}
 	return vfm_journal_append(j, next, VFM_JOURNAL_DONE, err);
 }
 

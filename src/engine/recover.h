@@ -14,14 +14,15 @@
 #include "engine/journal.h"
 
 /**
- * vfm_recover_device() - bring the journal's device to where its state wants it
- * @state: where it is then; VFM_STATE_ERROR if that cannot be told
+ * vfm_recover_device() - bring the journal's devices to where their state wants them
+ * @state: where the first is then, or the first that failed; VFM_STATE_ERROR if that
+ *	cannot be told
  */
 int vfm_recover_device(const struct vfm_recover_opts *opts, const struct vfm_journal *j,
 		       enum vfm_handover want, enum vfm_state *state,
 		       struct vfm_err *err) VFM_MUST_CHECK;
 
-/** vfm_recover_look() - where the device is, without changing anything. */
+/** vfm_recover_look() - where the first device is, without changing anything. */
 enum vfm_state vfm_recover_look(const struct vfm_recover_opts *opts, const struct vfm_journal *j);
 
 /** vfm_recover_say() - one statement to the peer. */

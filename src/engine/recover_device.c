@@ -68,12 +68,11 @@ static int do_act(struct vfm_device *dev, enum act act, bool paused, enum vfm_st
 			vfm_state_name(found));
 }
 
-int vfm_recover_device(const struct vfm_recover_opts *opts, const struct vfm_journal *j,
-		       enum vfm_handover want, enum vfm_state *state, struct vfm_err *err)
+static int bring_one(const struct vfm_recover_opts *opts, const char *uri, bool paused,
+		     enum vfm_handover want, enum vfm_state *state, struct vfm_err *err)
 {
-	bool paused = j->flags & VFM_JOURNAL_PAUSED;
 	struct vfm_device *dev;
-	int ret = opts->open(&dev, j->head.uri, err);
+	int ret = opts->open(&dev, uri, err);
 
 	*state = VFM_STATE_ERROR;
 	if (ret)
@@ -87,12 +86,35 @@ int vfm_recover_device(const struct vfm_recover_opts *opts, const struct vfm_jou
 	return ret;
 }
 
+/* One that fails keeps no other from where it must be: the first failure is told. */
+int vfm_recover_device(const struct vfm_recover_opts *opts, const struct vfm_journal *j,
+		       enum vfm_handover want, enum vfm_state *state, struct vfm_err *err)
+{
+	bool paused = j->flags & VFM_JOURNAL_PAUSED;
+	enum vfm_state found;
+	struct vfm_err other;
+	int first = 0;
+
+	for (size_t i = 0; i < j->head.nr_uris; i++) {
+		int ret = bring_one(opts, j->head.uris[i], paused, want, &found,
+				    first ? &other : err);
+
+		if (!i || (ret && !first))
+			*state = found;
+		if (!ret || first)
+			continue;
+		vfm_fail_prefix(err, "%s", j->head.uris[i]);
+		first = ret;
+	}
+	return first;
+}
+
 enum vfm_state vfm_recover_look(const struct vfm_recover_opts *opts, const struct vfm_journal *j)
 {
 	enum vfm_state state;
 	struct vfm_device *dev;
 
-	if (opts->open(&dev, j->head.uri, NULL))
+	if (opts->open(&dev, j->head.uris[0], NULL))
 		return VFM_STATE_ERROR;
 	if (vfm_device_get_state(dev, &state, NULL))
 		state = VFM_STATE_ERROR;

@@ -33,6 +33,14 @@
 /* How long the end of a connection that has failed already may take. */
 #define CLOSING_MS 1000
 
+/*
+ * For one record of a peer that sends a little now and then: so many times the silence that it
+ * is allowed, which is enough for the slowest that --rate makes, and never more than a minute.
+ * Channels have their share of the wire each, and so many times longer.
+ */
+#define RECORD_SILENCES 20
+#define RECORD_MOST_MS 60000
+
 /* No wait is longer, so that progress is told. */
 #define TURN_MS 200
 
@@ -60,7 +68,8 @@ static int turn(struct vfm_engine *e, struct wanted *wanted, int timeout_ms)
 	/* After COMMIT the source's device is nobody's business, and the new one serves its owner.
 	 */
 	if (!e->closing && !e->deaf) {
-		fds[1] = (struct pollfd){ .fd = vfm_device_get_fd(e->dev), .events = POLLIN };
+		fds[1] = (struct pollfd){ .fd = vfm_device_get_fd(e->members[0].dev),
+					  .events = POLLIN };
 		fds[2] = (struct pollfd){ .fd = e->opts.cancel_fd, .events = POLLIN };
 	}
 	if (poll(fds, 4, timeout_ms) < 0) {
@@ -73,7 +82,7 @@ static int turn(struct vfm_engine *e, struct wanted *wanted, int timeout_ms)
 	if (fds[2].revents)
 		return vfm_fail(&e->cause, -ECANCELED, "cancelled");
 	if (fds[1].revents) {
-		ret = vfm_device_process(e->dev, &e->cause);
+		ret = vfm_device_process(e->members[0].dev, &e->cause);
 		if (ret)
 			return ret;
 	}
@@ -214,12 +223,25 @@ static int unread(struct vfm_engine *e, int ret)
 	return vfm_fail(&e->err, -ECONNRESET, "the %s has closed the connection", e->peer);
 }
 
+unsigned int vfm_engine_record_ms(const struct vfm_engine *e)
+{
+	if (!e->peer)
+		return 0;
+	return VFM_MIN(e->opts.timeout_ms, RECORD_MOST_MS / RECORD_SILENCES) * RECORD_SILENCES *
+	       e->nr_channels;
+}
+
 int vfm_engine_open_in(struct vfm_engine *e)
 {
 	struct vfm_stream_opts opts = stream_opts(e, wait_in);
 	bool shared = e->sink && e->nr_channels > 1;
-	int ret = shared ? vfm_stream_reader_shared(&e->in, e->fd, &opts, 0, &e->err)
-			 : vfm_stream_reader_new(&e->in, e->fd, &opts, &e->err);
+	int ret;
+
+	opts.record_ms = vfm_engine_record_ms(e);
+	if (shared)
+		ret = vfm_stream_reader_shared(&e->in, e->fd, &opts, 0, &e->err);
+	else
+		ret = vfm_stream_reader_new(&e->in, e->fd, &opts, &e->err);
 
 	return ret ? unread(e, ret) : 0;
 }
@@ -278,6 +300,8 @@ int vfm_engine_unexpected(struct vfm_engine *e, const struct vfm_stream_record *
 int vfm_engine_expect(struct vfm_engine *e, enum vfm_stream_type type,
 		      struct vfm_stream_record *record)
 {
+	struct vfm_stall stall = { 0 };
+
 	for (;;) {
 		int ret = vfm_engine_read(e, record);
 
@@ -286,6 +310,8 @@ int vfm_engine_expect(struct vfm_engine *e, enum vfm_stream_type type,
 		if (e->sink || record->type != VFM_STREAM_RATES)
 			return vfm_engine_unexpected(e, record);
 		ret = vfm_rates_take(e, record);
+		if (!ret)
+			ret = vfm_rates_stalled(e, &stall);
 		if (ret)
 			return ret;
 	}
@@ -320,6 +346,7 @@ static void note_alert(struct vfm_engine *e)
 
 int vfm_engine_hear(struct vfm_engine *e, int ret)
 {
+	uint64_t end = vfm_now_ns() + (uint64_t)CLOSING_MS * 1000000;
 	struct vfm_stream_record record;
 	struct vfm_err mine = e->err;
 	int heard = 0;
@@ -332,7 +359,7 @@ int vfm_engine_hear(struct vfm_engine *e, int ret)
 	do {
 		if (!heard)
 			heard = vfm_engine_read(e, &record);
-	} while (!heard && !e->sink && record.type == VFM_STREAM_RATES);
+	} while (!heard && !e->sink && record.type == VFM_STREAM_RATES && vfm_now_ns() < end);
 	note_alert(e);
 	e->closing = false;
 	e->cause.code = 0;

@@ -123,11 +123,17 @@ in_doubt() {
 	wait_until idle "$URI_b"
 }
 
+# header_size JOURNAL: where its records begin
+header_size() {
+	od -An -tu4 -j12 -N4 "$1" | tr -d ' '
+}
+
 # The second record of a journal is there: giving
 giving() {
 	local size
-	size=$(cat "$T"/ja/*.source 2>/dev/null | wc -c)
-	((size >= 2048 + 128))
+	[[ -s $(echo "$T"/ja/*.source) ]] || return
+	size=$(stat -c %s "$T"/ja/*.source)
+	((size >= $(header_size "$T"/ja/*.source) + 128))
 }
 
 @test "what cannot be decided is said, and a person decides" {
@@ -169,10 +175,13 @@ giving() {
 }
 
 @test "a damaged journal is refused, with the place" {
+	local journal first
 	in_doubt
-	printf x | dd of="$(ls "$T"/ja/*.source)" bs=1 seek=2060 conv=notrunc status=none
+	journal=$(ls "$T"/ja/*.source)
+	first=$(header_size "$journal")
+	printf x | dd of="$journal" bs=1 seek=$((first + 12)) conv=notrunc status=none
 	run "$VFMIG" recover --owner source "$T/ja"
-	[[ $status == 1 && $output == *"is damaged at 2048"* ]]
+	[[ $status == 1 && $output == *"is damaged at $first"* ]]
 	[[ $(device "$URI_a") == "STOP 1 "* ]]
 }
 

@@ -9,6 +9,7 @@
 
 #include "test.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -19,12 +20,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/checksum.h"
 #include "base/util.h"
 #include "engine/journal.h"
 #include "engine/settle.h"
 #include "fds.h"
 
-#define HEAD 2048
 #define RECORD 64
 
 static char dir[32];
@@ -32,12 +33,21 @@ static char path[128];
 static char name[VFM_JOURNAL_NAME];
 static int folder;
 
+/* Bytes of the fixed part, and of the header below: four attributes and a checksum more. */
+#define FIXED 312
+#define HEAD (FIXED + 16 + 32 + 32 + 24 + 8)
+
+static const char *const uris[] = { "sim:dma", "vfio-user:/run/b.sock" };
+
 static const struct vfm_journal_head head = {
 	.who = { .id = { 1, 2, 0xab },
 		 .epoch = 1,
 		 .role = VFM_ROLE_SOURCE,
 		 .state = VFM_HANDOVER_BEGUN },
-	.uri = "sim:dma",
+	.uris = uris,
+	.nr_uris = 2,
+	.store = "http://127.0.0.1:2379",
+	.key = "vfmig/owner/nic0",
 	.peer = "unix:/run/peer",
 };
 
@@ -61,7 +71,11 @@ static int read_state(struct vfm_err *err)
 
 	if (ret)
 		return ret;
-	assert_string_equal(j->head.uri, head.uri);
+	assert_int_equal(j->head.nr_uris, head.nr_uris);
+	for (size_t i = 0; i < head.nr_uris; i++)
+		assert_string_equal(j->head.uris[i], head.uris[i]);
+	assert_string_equal(j->head.store, head.store);
+	assert_string_equal(j->head.key, head.key);
 	assert_string_equal(j->head.peer, head.peer);
 	assert_true(j->flags & VFM_JOURNAL_PAUSED);
 	ret = (int)j->head.who.state;
@@ -89,9 +103,11 @@ static void a_torn_end_costs_the_last_word(void **state)
 
 	(void)state;
 	for (int zeros = 0; zeros < 2; zeros++) {
-		for (int size = 0; size < HEAD + 3 * RECORD; size += size < HEAD - 70 ? 61 : 1) {
+		for (int size = 0; size < HEAD + 3 * RECORD; size += size < HEAD - 70 ? 13 : 1) {
 			int whole = size < HEAD ? 0 : (size - HEAD) / RECORD;
-			int next = size < HEAD ? HEAD : HEAD + (whole + 1) * RECORD;
+			/* the fixed part is on disk before the rest */
+			int part = size < FIXED ? FIXED : HEAD;
+			int next = size < HEAD ? part : HEAD + (whole + 1) * RECORD;
 			struct vfm_err err;
 			int got;
 
@@ -123,7 +139,7 @@ static void one_that_never_began_is_gone(void **state)
 static void every_damaged_byte_is_found(void **state)
 {
 	(void)state;
-	for (int at = 0; at < HEAD + 3 * RECORD; at += at == 200 ? 1700 : 1) {
+	for (int at = 0; at < HEAD + 3 * RECORD; at++) {
 		struct vfm_err err;
 		char want[64];
 		uint8_t byte;
@@ -250,6 +266,243 @@ static void it_does_not_grow_without_an_end(void **state)
 	assert_int_equal(read_state(NULL), VFM_HANDOVER_BEGUN);
 }
 
+/* ---- headers -------------------------------------------------------------------- */
+
+static void a_page_that_never_came_is_no_damage(void **state)
+{
+	int fd;
+
+	(void)state;
+	write_journal();
+	assert_int_equal(truncate(path, HEAD), 0);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "\0\0\0\0\0\0\0\0\0", 9, FIXED + 7), 9);
+	close(fd);
+	assert_int_equal(read_state(NULL), -ENODATA);
+}
+
+static void the_largest_unit_has_room(void **state)
+{
+	static char texts[VFM_JOURNAL_DEVICES_MAX][VFM_JOURNAL_URI];
+	static char store[VFM_JOURNAL_STORE], key[VFM_JOURNAL_KEY];
+	const char *list[VFM_JOURNAL_DEVICES_MAX + 1] = { NULL };
+	struct vfm_journal_head large = head;
+	struct vfm_journal *j;
+	struct stat st;
+
+	(void)state;
+	for (unsigned int i = 0; i < VFM_JOURNAL_DEVICES_MAX; i++) {
+		memset(texts[i], 'a' + (int)(i % 26), VFM_JOURNAL_URI - 1);
+		list[i] = texts[i];
+	}
+	memset(store, 's', sizeof(store) - 1);
+	memset(key, 'k', sizeof(key) - 1);
+	large.uris = list;
+	large.nr_uris = VFM_JOURNAL_DEVICES_MAX;
+	large.store = store;
+	large.key = key;
+	unlink(path);
+	assert_int_equal(vfm_journal_create(&j, dir, &large, 0, NULL), 0);
+	vfm_journal_free(j);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(st.st_size <= VFM_JOURNAL_HEAD_MAX + RECORD);
+	assert_int_equal(vfm_journal_open(&j, folder, name, NULL), 0);
+	assert_int_equal(j->head.nr_uris, large.nr_uris);
+	for (size_t i = 0; i < large.nr_uris; i++)
+		assert_string_equal(j->head.uris[i], texts[i]);
+	assert_string_equal(j->head.store, store);
+	assert_string_equal(j->head.key, key);
+	vfm_journal_free(j);
+}
+
+static void what_does_not_fit_is_refused(void **state)
+{
+	static char text[VFM_JOURNAL_URI + 1];
+	const char *list[VFM_JOURNAL_DEVICES_MAX + 1];
+	struct vfm_journal_head bad = head;
+	struct vfm_journal *j;
+
+	(void)state;
+	unlink(path);
+	for (size_t i = 0; i <= VFM_JOURNAL_DEVICES_MAX; i++)
+		list[i] = "sim:dma";
+	bad.uris = list;
+	bad.nr_uris = VFM_JOURNAL_DEVICES_MAX + 1;
+	assert_int_equal(vfm_journal_create(&j, dir, &bad, 0, NULL), -EINVAL);
+	bad.nr_uris = 0;
+	assert_int_equal(vfm_journal_create(&j, dir, &bad, 0, NULL), -EINVAL);
+	memset(text, 'x', VFM_JOURNAL_URI);
+	list[3] = text;
+	bad.nr_uris = 4;
+	assert_int_equal(vfm_journal_create(&j, dir, &bad, 0, NULL), -ENAMETOOLONG);
+	list[3] = "";
+	assert_int_equal(vfm_journal_create(&j, dir, &bad, 0, NULL), -EINVAL);
+	/* nothing is left of it */
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+/*
+ * Attributes as nobody writes them, each with a checksum that is right: the bytes stand in
+ * place of those of a header with the device "a".
+ */
+static const struct {
+	const char *bytes;
+	size_t size;
+	int ret;
+} forged[] = {
+#define FORGED(text, ret)                                                                          \
+	{                                                                                          \
+		text, sizeof(text) - 1, ret                                                        \
+	}
+#define ONE "\1\0\0\0\1\0\0\0a\0\0\0\0\0\0\0"
+	FORGED(ONE, 0),
+	FORGED(ONE ONE, 0),
+	/* not known, and optional */
+	FORGED(ONE "\7\0\0\x80\3\0\0\0abc\0\0\0\0\0", 0),
+	/* an optional URI is not a URI */
+	FORGED("\1\0\0\x80\1\0\0\0a\0\0\0\0\0\0\0", -EBADMSG),
+	FORGED(ONE "\7\0\0\0\0\0\0\0", -ENOTSUP),
+	FORGED("", -EBADMSG),
+	/* empty, with a zero in it, too long for what is there, for 32 bits, cut in its head */
+	FORGED("\1\0\0\0\0\0\0\0", -EBADMSG),
+	FORGED("\1\0\0\0\3\0\0\0a\0b\0\0\0\0\0", -EBADMSG),
+	FORGED("\1\0\0\0\x09\0\0\0abcdefgh", -EBADMSG),
+	FORGED("\1\0\0\0\xff\xff\xff\xff"
+	       "a\0\0\0\0\0\0\0",
+	       -EBADMSG),
+	FORGED("\1\0\0\0\xf9\xff\xff\xff"
+	       "a\0\0\0\0\0\0\0",
+	       -EBADMSG),
+	/* a store without a key, a key alone, a store twice */
+	FORGED(ONE "\2\0\0\0\1\0\0\0s\0\0\0\0\0\0\0", -EBADMSG),
+	FORGED(ONE "\3\0\0\0\1\0\0\0k\0\0\0\0\0\0\0", -EBADMSG),
+	FORGED(ONE "\2\0\0\0\1\0\0\0s\0\0\0\0\0\0\0"
+		   "\3\0\0\0\1\0\0\0k\0\0\0\0\0\0\0",
+	       0),
+	FORGED(ONE "\2\0\0\0\1\0\0\0s\0\0\0\0\0\0\0"
+		   "\2\0\0\0\1\0\0\0t\0\0\0\0\0\0\0"
+		   "\3\0\0\0\1\0\0\0k\0\0\0\0\0\0\0",
+	       -EBADMSG),
+};
+
+static void seal(uint8_t *bytes, size_t size)
+{
+	uint64_t sum = htole64(vfm_checksum(bytes, size - 8, 0));
+
+	memcpy(bytes + size - 8, &sum, sizeof(sum));
+}
+
+static int read_forged(const char *attributes, size_t len, size_t *used)
+{
+	struct vfm_journal_head out;
+	size_t size, all = FIXED + len + 8;
+	uint32_t told = htole32((uint32_t)all);
+	uint8_t bytes[512] = { 0 };
+	uint8_t *real;
+	void *texts;
+	uint64_t sum;
+	int ret;
+
+	assert_int_equal(vfm_journal_head_write(&real, &size, &sum, &head, NULL), 0);
+	memcpy(bytes, real, FIXED);
+	free(real);
+	memcpy(bytes + 12, &told, sizeof(told));
+	seal(bytes, FIXED);
+	memcpy(bytes + FIXED, attributes, len);
+	seal(bytes, all);
+	ret = vfm_journal_head_read(&out, &texts, used, &sum, bytes, all, "it", NULL);
+	if (!ret)
+		free(texts);
+	return ret;
+}
+
+static void forged_attributes_are_found(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(forged); i++) {
+		size_t used = 0;
+		int ret = read_forged(forged[i].bytes, forged[i].size, &used);
+
+		if (ret != forged[i].ret)
+			fail_msg("%zu: %d", i, ret);
+		assert_true(ret || used == FIXED + forged[i].size + 8);
+	}
+}
+
+static void a_later_version_is_not_damage(void **state)
+{
+	struct vfm_journal_head out;
+	uint8_t *bytes;
+	size_t size, used;
+	uint64_t sum;
+	void *texts;
+
+	(void)state;
+	assert_int_equal(vfm_journal_head_write(&bytes, &size, &sum, &head, NULL), 0);
+	bytes[8] = 3;
+	seal(bytes, FIXED);
+	assert_int_equal(vfm_journal_head_read(&out, &texts, &used, &sum, bytes, size, "it", NULL),
+			 -ENOTSUP);
+	free(bytes);
+}
+
+/* ---- version 1 ------------------------------------------------------------------ */
+
+/* What version 1 left of a source that was killed, and of its destination, which runs. */
+static const struct {
+	const char *file, *uri, *peer;
+	enum vfm_handover state, next;
+} recorded[] = {
+	{ "cf7789bcf0835eefa555bfa8f7b4c367.source", "vfio-user:a.sock", "unix:w.sock",
+	  VFM_HANDOVER_GIVING, VFM_HANDOVER_GIVEN },
+	{ "cf7789bcf0835eefa555bfa8f7b4c367.destination", "vfio-user:b.sock", "",
+	  VFM_HANDOVER_RUNNING, VFM_HANDOVER_RUNNING },
+};
+
+static const char *recordings;
+
+static void copy_recorded(const char *file)
+{
+	char from[512], to[128];
+	uint8_t bytes[4096];
+	ssize_t n;
+	int fd;
+
+	snprintf(from, sizeof(from), "%s/%s", recordings, file);
+	snprintf(to, sizeof(to), "%s/%s", dir, file);
+	fd = open(from, O_RDONLY | O_CLOEXEC);
+	n = read(fd, bytes, sizeof(bytes));
+	close(fd);
+	fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, bytes, (size_t)n), n);
+	close(fd);
+}
+
+static void version_1_is_still_read(void **state)
+{
+	struct vfm_journal *j;
+
+	(void)state;
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(recorded); i++) {
+		copy_recorded(recorded[i].file);
+		assert_int_equal(vfm_journal_open(&j, folder, recorded[i].file, NULL), 0);
+		assert_int_equal(j->head.nr_uris, 1);
+		assert_string_equal(j->head.uris[0], recorded[i].uri);
+		assert_string_equal(j->head.peer, recorded[i].peer);
+		assert_null(j->head.store);
+		assert_int_equal(j->head.who.state, recorded[i].state);
+		assert_int_equal(j->head.who.epoch, 1);
+		/* and goes on */
+		assert_int_equal(vfm_journal_append(j, recorded[i].next, VFM_JOURNAL_DONE, NULL),
+				 0);
+		vfm_journal_free(j);
+		assert_int_equal(vfm_journal_open(&j, folder, recorded[i].file, NULL), 0);
+		assert_int_equal(j->head.who.state, recorded[i].next);
+		assert_int_equal(vfm_journal_remove(j, NULL), 0);
+		vfm_journal_free(j);
+	}
+}
+
 /* ---- verdicts ------------------------------------------------------------------- */
 
 static bool runs(struct vfm_verdict v)
@@ -325,7 +578,7 @@ static int tear_down(void **state)
 	return rmdir(dir);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_said_is_there),
@@ -337,9 +590,18 @@ int main(void)
 		cmocka_unit_test(a_link_is_not_followed),
 		cmocka_unit_test(a_full_disk_costs_the_last_word),
 		cmocka_unit_test(it_does_not_grow_without_an_end),
+		cmocka_unit_test(a_page_that_never_came_is_no_damage),
+		cmocka_unit_test(the_largest_unit_has_room),
+		cmocka_unit_test(what_does_not_fit_is_refused),
+		cmocka_unit_test(forged_attributes_are_found),
+		cmocka_unit_test(a_later_version_is_not_damage),
+		cmocka_unit_test(version_1_is_still_read),
 		cmocka_unit_test(no_verdict_breaks_a_rule),
 	};
 
+	if (argc != 2)
+		return 2;
+	recordings = argv[1];
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
