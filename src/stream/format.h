@@ -99,6 +99,17 @@ uint64_t vfm_stream_header_to_wire(const struct vfm_stream_header *h,
 /** vfm_stream_header_from_wire() - of all @size bytes of it; what it means is not judged. */
 void vfm_stream_header_from_wire(struct vfm_stream_header *h, const uint8_t *wire, size_t size);
 
+/** vfm_stream_check_magic() - as far as it is there; -EBADMSG says what it is instead. */
+int vfm_stream_check_magic(const uint8_t *wire, size_t have, struct vfm_err *err) VFM_MUST_CHECK;
+
+/** vfm_stream_check_header_size() - before the rest of the header is read. */
+int vfm_stream_check_header_size(const struct vfm_stream_header *h,
+				 struct vfm_err *err) VFM_MUST_CHECK;
+
+/** vfm_stream_check_header() - when its checksum was found right; @flags: those it must have. */
+int vfm_stream_check_header(const struct vfm_stream_header *h, uint32_t flags,
+			    struct vfm_err *err) VFM_MUST_CHECK;
+
 /** vfm_stream_head_to_wire() - fills in head_sum, beginning from that of the record before. */
 void vfm_stream_head_to_wire(struct vfm_stream_head *head, uint64_t chain,
 			     uint8_t wire[VFM_STREAM_HEAD_SIZE]);

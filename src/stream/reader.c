@@ -107,74 +107,11 @@ static const char *why_unread(const struct vfm_stream_reader *r)
 
 /* ---- header of the stream ------------------------------------------------- */
 
-/* What transfers that take a stream for text make of its first bytes. */
-static const struct {
-	const char *bytes;
-	const char *what;
-} mangled[] = {
-	{ "\x09VFM", "the high bits of its bytes are gone" },
-	{ "\x89VFM\n", "line ends were changed from CR LF to LF" },
-	{ "\x89VFM\r\r\n", "line ends were changed from LF to CR LF" },
-	{ "\x89VFM\r\n\x1a\r", "line ends were changed from LF to CR LF" },
-	{ "\xef\xbf\xbd\x56\x46\x4d", "it was converted as if it were UTF-8" },
-	{ "\xc2\x89VFM", "it was converted to UTF-8" },
-};
-
-static int check_magic(const uint8_t *wire, size_t have, struct vfm_err *err)
-{
-	char hex[3 * VFM_STREAM_MAGIC_SIZE + 1] = "";
-
-	have = VFM_MIN(have, VFM_STREAM_MAGIC_SIZE);
-	if (!memcmp(wire, VFM_STREAM_MAGIC, have))
-		return 0;
-	for (size_t i = 0; i < VFM_ARRAY_SIZE(mangled); i++) {
-		size_t len = strlen(mangled[i].bytes);
-
-		if (have >= len && !memcmp(wire, mangled[i].bytes, len))
-			return vfm_fail(err, -EBADMSG, "stream was damaged by a text transfer: %s",
-					mangled[i].what);
-	}
-	for (size_t i = 0; i < have; i++)
-		snprintf(hex + 3 * i, sizeof(hex) - 3 * i, " %02x", wire[i]);
-	return vfm_fail(err, -EBADMSG, "not a vfmig stream: it begins with%s", hex);
-}
-
-/* Before the rest of the header is read. */
-static int check_header_size(const struct vfm_stream_header *h, struct vfm_err *err)
-{
-	if (h->size < VFM_STREAM_HEADER_SIZE || h->size > VFM_STREAM_HEADER_MAX || h->size % 8)
-		return vfm_fail(err, -EBADMSG,
-				"stream header of %u bytes, not a multiple of 8 between %u and %u",
-				h->size, VFM_STREAM_HEADER_SIZE, VFM_STREAM_HEADER_MAX);
-	if (h->version <= VFM_STREAM_VERSION && h->size != VFM_STREAM_HEADER_SIZE)
-		return vfm_fail(err, -EBADMSG, "stream header of %u bytes, version %u has %u",
-				h->size, h->version, VFM_STREAM_HEADER_SIZE);
-	return 0;
-}
-
-static int check_header(const struct vfm_stream_header *h, uint32_t flags, struct vfm_err *err)
-{
-	if (!h->compat_version || h->compat_version > h->version)
-		return vfm_fail(err, -EBADMSG,
-				"stream version %u with oldest compatible version %u", h->version,
-				h->compat_version);
-	if (h->compat_version > VFM_STREAM_VERSION)
-		return vfm_fail(err, -ENOTSUP,
-				"stream version %u needs a reader of version %u, this one is %u",
-				h->version, h->compat_version, VFM_STREAM_VERSION);
-	if (h->flags & ~flags)
-		return vfm_fail(err, -ENOTSUP, "stream header has unknown flags 0x%x",
-				h->flags & ~flags);
-	if (h->flags != flags)
-		return vfm_fail(err, -EBADMSG, "stream is a whole one, and not one of several");
-	return 0;
-}
-
 static int read_header_bytes(struct vfm_stream_reader *r, uint8_t *wire, size_t *have, size_t len,
 			     struct vfm_err *err)
 {
 	int ret = fill(r, wire, have, len);
-	int wrong = check_magic(wire, *have, err);
+	int wrong = vfm_stream_check_magic(wire, *have, err);
 
 	if (wrong)
 		return wrong;
@@ -195,7 +132,7 @@ static int read_header(struct vfm_stream_reader *r, struct vfm_err *err)
 	if (ret)
 		return ret;
 	vfm_stream_header_from_wire(h, wire, have);
-	ret = check_header_size(h, err);
+	ret = vfm_stream_check_header_size(h, err);
 	if (!ret)
 		ret = read_header_bytes(r, wire, &have, h->size, err);
 	if (ret)
@@ -210,7 +147,7 @@ static int read_header(struct vfm_stream_reader *r, struct vfm_err *err)
 				", told %016" PRIx64,
 				r->chain, told);
 	vfm_digest_update(r->digest, wire, have);
-	return check_header(h, r->flags, err);
+	return vfm_stream_check_header(h, r->flags, err);
 }
 
 /* ---- making --------------------------------------------------------------- */
