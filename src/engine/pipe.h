@@ -52,6 +52,7 @@ struct vfm_helper {
  * struct vfm_pipe
  * @stop_fd: an eventfd that ends every wait of the helpers
  * @mine: the caller's buffer: to be filled (source), or taken last (destination)
+ * @first_lost: the caller has seen that the first channel failed (destination)
  * @last: the peer's ABORT, which waits for nothing; read before the queue was cut
  * @nr_devices: identities that the first stream has had
  * @nr_helpers, @helpers: by channel; @nr_started of them have a thread
@@ -68,6 +69,7 @@ struct vfm_pipe {
 	struct vfm_queue *queue;
 	int stop_fd;
 	struct vfm_buffer *mine;
+	bool first_lost;
 	struct vfm_stream_record last;
 	uint32_t nr_devices;
 	unsigned int nr_helpers, nr_started;

@@ -199,6 +199,7 @@ static int take_next(struct vfm_engine *e)
 				vfm_queue_due(p->queue));
 	if (ret == -ENODATA) {
 		e->err = p->failed->err;
+		p->first_lost = !p->failed->channel->number;
 		return p->failed->ret;
 	}
 	return DONE;

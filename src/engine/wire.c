@@ -210,12 +210,12 @@ int vfm_engine_open_out(struct vfm_engine *e)
 	return ret && e->cause.code ? caused(e, e->cause.code) : ret;
 }
 
-/* A read has failed with @ret. If it was a channel that is not the first, the peer can be told. */
+/* A read has failed with @ret. While there is the first channel, the peer can be told. */
 static int unread(struct vfm_engine *e, int ret)
 {
 	if (e->cause.code)
 		return caused(e, e->cause.code);
-	if (has_helper(e, true) && e->pipe->failed && e->pipe->failed->channel->number)
+	if (has_helper(e, true) && !e->pipe->first_lost)
 		return ret;
 	if (!e->peer || (ret != -ENODATA && ret != -ECONNRESET && ret != -EPIPE))
 		return ret;
