@@ -6,6 +6,7 @@
 #include "bench.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <vfmig/sim.h>
 
@@ -17,12 +18,43 @@
 #define HUGE_BYTES (UINT64_C(16) << 30)
 #define URI "sim:dma,features=1,state=256M,dirty=0,bar=64K"
 
-/* What is moved: a device by name, or one that costs nothing; and how it is protected. */
+#define CHANNELS_MAX 4
+
+/* One half's ends of the further connections; those from @used on are to come. */
+struct ends {
+	int fds[CHANNELS_MAX];
+	unsigned int used;
+};
+
+/* What is moved: a device by name, or one that costs nothing; how it is protected, and carried. */
 struct moved {
 	const char *uri;
 	uint64_t bytes;
 	const struct vfm_tls *tls;
+	unsigned int channels;
+	struct ends ends[2];
 };
+
+static int open_channel(void *user, unsigned int timeout_ms, struct vfm_err *err)
+{
+	struct ends *ends = user;
+
+	(void)timeout_ms;
+	(void)err;
+	return ends->fds[ends->used++];
+}
+
+static struct vfm_migrate_opts opts_of(struct moved *moved, unsigned int half)
+{
+	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+
+	opts.tls = moved->tls;
+	opts.max_downtime_ms = 0;
+	opts.channels = moved->channels;
+	opts.open_channel = open_channel;
+	opts.channel_user = &moved->ends[half];
+	return opts;
+}
 
 static void open_device(struct vfm_device **dev, const struct moved *moved)
 {
@@ -34,18 +66,24 @@ static void open_device(struct vfm_device **dev, const struct moved *moved)
 		bench_ok(bench_null_device(dev, moved->bytes, &err), &err);
 }
 
+/* Those of the other half, or what is left of ours. */
+static void close_ends(struct moved *moved, unsigned int half)
+{
+	for (unsigned int i = moved->ends[half].used; i + 1 < moved->channels; i++)
+		close(moved->ends[half].fds[i]);
+}
+
 /* Ends with what was resident here at most. */
 static void send_half(int socket, void *user)
 {
-	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+	struct moved *moved = user;
+	struct vfm_migrate_opts opts = opts_of(moved, 0);
 	struct vfm_migration_report report;
 	struct vfm_device *dev;
 	struct vfm_err err;
-	const struct moved *moved = user;
 	uint64_t peak;
 
-	opts.tls = moved->tls;
-	opts.max_downtime_ms = 0;
+	close_ends(moved, 1);
 	open_device(&dev, moved);
 	bench_peak();
 	/* Ready: what it takes to make the device is not measured. */
@@ -59,16 +97,24 @@ static void send_half(int socket, void *user)
 /* Both halves: what the destination reports, and what was resident in either at most. */
 static void move(const struct moved *moved, struct vfm_migration_report *report, uint64_t *peak)
 {
-	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
 	struct moved copy = *moved;
+	struct vfm_migrate_opts opts = opts_of(&copy, 1);
 	struct vfm_device *dev;
 	struct vfm_err err;
-	int socket;
-	pid_t child = bench_child(&socket, true, send_half, &copy);
 	uint64_t theirs;
+	int socket;
+	pid_t child;
 	char ready;
 
-	opts.tls = moved->tls;
+	for (unsigned int i = 0; i + 1 < copy.channels; i++) {
+		int fds[2];
+
+		bench_tcp_pair(fds);
+		copy.ends[0].fds[i] = fds[0];
+		copy.ends[1].fds[i] = fds[1];
+	}
+	child = bench_child(&socket, true, send_half, &copy);
+	close_ends(&copy, 0);
 	/* Made after the fork: what is shared with the child would be copied while it loads. */
 	open_device(&dev, moved);
 	bench_ok((int)vfm_read_full(socket, &ready, 1, NULL), NULL);
@@ -142,6 +188,20 @@ static void *sim(void)
 	return &moved;
 }
 
+static void *two_channels(void)
+{
+	static struct moved moved = { .uri = URI, .channels = 2 };
+
+	return &moved;
+}
+
+static void *four_channels(void)
+{
+	static struct moved moved = { .uri = URI, .channels = 4 };
+
+	return &moved;
+}
+
 static void *slow_sim(void)
 {
 	static struct moved moved = { .uri = URI ",save-rate=1G,load-rate=1G" };
@@ -169,9 +229,9 @@ static void forget(void *user)
 }
 
 /* For rows about TLS: with it, or without. */
-double bench_migrate(const struct vfm_tls *tls)
+double bench_migrate(const struct vfm_tls *tls, unsigned int channels)
 {
-	struct moved moved = { .uri = URI, .tls = tls };
+	struct moved moved = { .uri = URI, .tls = tls, .channels = channels };
 
 	return migrate(&moved);
 }
@@ -179,6 +239,10 @@ double bench_migrate(const struct vfm_tls *tls)
 const struct bench_row bench_migrate_rows[] = {
 	{ "migrate over TCP, one channel", "bare TCP stream, loopback", BENCH_RATE, 0.9, sim,
 	  bare_tcp, migrate, forget },
+	{ "migrate over TCP, 2 channels", "bare TCP stream, loopback", BENCH_RATE, 0.9,
+	  two_channels, bare_tcp, migrate, forget },
+	{ "migrate over TCP, 4 channels", "bare TCP stream, loopback", BENCH_RATE, 0.9,
+	  four_channels, bare_tcp, migrate, forget },
 	{ "migrate, slow devices", "reading one of them alone", BENCH_RATE, 0.9, slow_sim,
 	  read_alone, migrate, forget },
 	{ "migrate 4 GiB, resident memory", "the default limit", BENCH_BYTES, 1.0, large,
