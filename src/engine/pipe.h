@@ -32,7 +32,7 @@
  * @out, @in: its stream
  * @cause: why a call of that failed, when that can only tell that it did
  * @ret, @err: what ended it
- * @sealed, @end: END of its stream was written or read, and says this
+ * @end: what END of its stream says; @sealed: it was there (destination)
  */
 struct vfm_helper {
 	struct vfm_engine *e;

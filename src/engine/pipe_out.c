@@ -124,7 +124,6 @@ static int put_out(struct vfm_helper *h, const struct vfm_buffer *buffer)
 	if (r->type != VFM_STREAM_END)
 		return vfm_stream_write(h->out, r->type, r->flags, r->device, r->data, r->size,
 					&h->err);
-	h->sealed = true;
 	return vfm_stream_seal(h->out, NULL, 0, &h->end, &h->err);
 }
 

@@ -10,7 +10,9 @@
 
 static void pass(struct vfm_share *s, uint64_t now_ns)
 {
-	if (s->at_work && now_ns > s->then_ns)
+	if (now_ns <= s->then_ns)
+		return;
+	if (s->at_work)
 		s->each_ns += (double)(now_ns - s->then_ns) / s->at_work;
 	s->then_ns = now_ns;
 }
