@@ -94,6 +94,7 @@ enum cmd_option_id {
 	CMD_OPT_TLS,
 	CMD_OPT_TLS_PEER,
 	CMD_OPT_RATE,
+	CMD_OPT_CHANNELS,
 	CMD_OPT_JOURNAL,
 	CMD_OPT_PEER,
 	CMD_OPT_LISTEN,
@@ -139,7 +140,7 @@ struct cmd_args {
 	const char *journal, *peer, *listen, *id;
 	struct cmd_memory_list memory, to_memory;
 	const char *tls, *tls_peer;
-	uint64_t rate;
+	uint64_t rate, channels;
 };
 
 /**
@@ -406,6 +407,14 @@ struct cmd_listener {
  */
 int cmd_connect(const char *address, bool anywhere, unsigned int wait_ms, int cancel_fd,
 		struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
+ * cmd_connect_again() - once more to where @fd is connected; @address is how that came to be
+ *
+ * A name may be that of several hosts, and this must be the same.
+ */
+int cmd_connect_again(int fd, const char *address, unsigned int wait_ms, int cancel_fd,
+		      struct vfm_err *err) VFM_MUST_CHECK;
 
 /** cmd_listen() - at [HOST:]PORT or unix:PATH. */
 int cmd_listen(struct cmd_listener *l, const char *address, bool anywhere,

@@ -103,6 +103,7 @@ int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, const struct
 	run->opts.timeout_ms = (unsigned int)(args->timeout_s * 1000);
 	run->opts.max_downtime_ms = (unsigned int)args->max_downtime_ms;
 	run->opts.rate = args->rate;
+	run->opts.channels = (unsigned int)args->channels;
 	run->opts.journal = args->journal;
 	run->opts.max_rounds = (unsigned int)args->max_rounds;
 	run->opts.max_time_ms = (unsigned int)(args->max_time_s * 1000);
@@ -256,6 +257,7 @@ void cmd_json_report(struct cmd_json *j, const struct vfm_migration_report *repo
 	cmd_json_u64(j, "downtime_us", report->downtime_us);
 	cmd_json_u64(j, "total_us", report->total_us);
 	cmd_json_u64(j, "bytes_per_second", report->bytes_per_second);
+	cmd_json_u64(j, "channels", report->channels);
 	cmd_json_prediction(j, &report->prediction);
 	cmd_json_bool(j, "forced", report->forced);
 	json_sizes(j, report);

@@ -10,7 +10,8 @@
 #define MOVE_OPTIONS                                                                               \
 	(CMD_BIT(MAX_DOWNTIME) | CMD_BIT(MAX_ROUNDS) | CMD_BIT(MAX_TIME) | CMD_BIT(ON_LIMIT) |     \
 	 CMD_BIT(TIMEOUT) | CMD_BIT(COMPRESS) | CMD_BIT(MEMORY_LIMIT) | CMD_BIT(MEMORY) |          \
-	 CMD_BIT(JOURNAL) | CMD_BIT(RATE) | CMD_BIT(EVENTS) | CMD_BIT(QUIET) | CMD_BIT(JSON))
+	 CMD_BIT(JOURNAL) | CMD_BIT(RATE) | CMD_BIT(CHANNELS) | CMD_BIT(EVENTS) | CMD_BIT(QUIET) | \
+	 CMD_BIT(JSON))
 
 #define WIRE_OPTIONS (CMD_BIT(TLS) | CMD_BIT(TLS_PEER) | CMD_BIT(INSECURE))
 
@@ -116,8 +117,8 @@ static const struct cmd_verb verbs[] = {
 		.nr_operands = 2,
 		.most_operands = VFM_UNIT_MAX + 1,
 		.options = CMD_BIT(TIMEOUT) | CMD_BIT(MEMORY_LIMIT) | CMD_BIT(MEMORY) |
-			   CMD_BIT(READY_FD) | CMD_BIT(JOURNAL) | WIRE_OPTIONS | CMD_BIT(EVENTS) |
-			   CMD_BIT(ALLOW_NO_P2P) | CMD_BIT(QUIET) | CMD_BIT(JSON),
+			   CMD_BIT(CHANNELS) | CMD_BIT(READY_FD) | CMD_BIT(JOURNAL) | WIRE_OPTIONS |
+			   CMD_BIT(EVENTS) | CMD_BIT(ALLOW_NO_P2P) | CMD_BIT(QUIET) | CMD_BIT(JSON),
 		.summary = "the destination's half of a migration",
 		.notes = "Waits for one 'vfmig send' at PORT of the loopback address, HOST:PORT,\n"
 			 "[IPV6]:PORT or unix:PATH. PORT 0 lets the system choose; the number is\n"
