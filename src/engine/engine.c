@@ -13,10 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/util.h"
 #include "engine/handover.h"
 #include "engine/pipe.h"
 #include "engine/secure.h"
+#include "engine/unit.h"
 
 /* Progress is reported that often, and at every change of phase. */
 #define PROGRESS_NS 250000000u
@@ -61,29 +63,58 @@ int vfm_engine_opts(struct vfm_migrate_opts *out, const struct vfm_migrate_opts 
 	return 0;
 }
 
-static int add_members(struct vfm_engine *e, struct vfm_device *const *devs, size_t nr_devs)
+/* Whether a device is there twice, or not at all. */
+static int check_devices(const struct vfm_unit *unit, struct vfm_err *err)
 {
-	e->members = calloc(nr_devs, sizeof(*e->members));
-	if (!e->members)
-		return vfm_fail(&e->err, -ENOMEM, "no memory for %zu devices", nr_devs);
-	e->nr_members = nr_devs;
-	for (size_t i = 0; i < nr_devs; i++) {
-		e->members[i].dev = devs[i];
+	for (size_t i = 0; i < unit->nr_devs; i++) {
+		if (!unit->devs[i])
+			return vfm_fail(err, -EINVAL, "device %zu of a unit is NULL", i);
+		for (size_t k = 0; k < i; k++)
+			if (unit->devs[k] == unit->devs[i])
+				return vfm_fail(err, -EINVAL, "devices %zu and %zu are the same", k,
+						i);
+	}
+	return 0;
+}
+
+int vfm_engine_check_unit(const struct vfm_unit *unit, struct vfm_err *err)
+{
+	if (unit->size != sizeof(*unit))
+		return vfm_fail(err, -EINVAL, "a unit of %zu bytes, not %zu", unit->size,
+				sizeof(*unit));
+	if (!unit->nr_devs || unit->nr_devs > VFM_UNIT_MAX)
+		return vfm_fail(err, -EINVAL, "a unit of %zu devices, not 1 to %u", unit->nr_devs,
+				VFM_UNIT_MAX);
+	return check_devices(unit, err);
+}
+
+static int add_members(struct vfm_engine *e, const struct vfm_unit *unit)
+{
+	e->members = calloc(unit->nr_devs, sizeof(*e->members));
+	e->fds = calloc(unit->nr_devs + VFM_ENGINE_FDS, sizeof(*e->fds));
+	if (!e->members || !e->fds)
+		return vfm_fail(&e->err, -ENOMEM, "no memory for %zu devices", unit->nr_devs);
+	e->nr_members = unit->nr_devs;
+	e->report.nr_devices = (unsigned int)unit->nr_devs;
+	e->reports = unit->reports;
+	for (size_t i = 0; i < unit->nr_devs; i++) {
+		e->members[i].dev = unit->devs[i];
 		e->members[i].index = (unsigned int)i;
 	}
 	return 0;
 }
 
-int vfm_engine_init(struct vfm_engine *e, struct vfm_device *const *devs, size_t nr_devs,
-		    struct vfm_memory *mem, int fd, const struct vfm_migrate_opts *opts)
+int vfm_engine_init(struct vfm_engine *e, const struct vfm_unit *unit, int fd,
+		    const struct vfm_migrate_opts *opts)
 {
+	struct vfm_memory *mem = unit->mem;
 	int ret;
 
 	*e = (struct vfm_engine){ .fd = fd, .nr_channels = 1 };
 	e->channels[0].e = e;
 	e->mem = mem && vfm_memory_count(mem) ? mem : NULL;
 	e->began_ns = e->phase_ns = e->progress_ns = vfm_now_ns();
-	ret = add_members(e, devs, nr_devs);
+	ret = add_members(e, unit);
 	if (!ret)
 		ret = vfm_engine_opts(&e->opts, opts, &e->err);
 	e->bucket.rate = e->opts.rate;
@@ -120,6 +151,7 @@ static void update_times(struct vfm_engine *e)
 static void tell_progress(struct vfm_engine *e)
 {
 	e->progress_ns = vfm_now_ns();
+	vfm_unit_report(e, false);
 	if (e->opts.progress)
 		e->opts.progress(e->opts.user, &e->report);
 }
@@ -188,23 +220,30 @@ void vfm_engine_also(struct vfm_engine *e, const struct vfm_err *second)
 	vfm_err_also(&e->err, second);
 }
 
+/* Where they all are, if they are. */
 static enum vfm_state state_at_end(const struct vfm_engine *e)
 {
-	enum vfm_state state = VFM_STATE_ERROR;
+	enum vfm_state all = VFM_STATE_ERROR, state;
 
-	if (!e->nr_members || vfm_device_get_state(e->members[0].dev, &state, NULL))
-		state = VFM_STATE_ERROR;
-	return state;
+	for (size_t i = 0; i < e->nr_members; i++) {
+		if (vfm_device_get_state(e->members[i].dev, &state, NULL) || (i && state != all))
+			return VFM_STATE_ERROR;
+		all = state;
+	}
+	return all;
 }
 
 int vfm_engine_finish(struct vfm_engine *e, int ret, struct vfm_migration_report *report,
 		      struct vfm_err *err)
 {
+	/* Nobody is busy any more, but for what a failure has left. */
+	vfm_hands_free(vfm_take_ptr(e->hands));
 	vfm_pipe_free(e);
 	if (!ret)
 		vfm_engine_enter(e, VFM_PHASE_DONE);
 	update_times(e);
 	e->report.state = state_at_end(e);
+	vfm_unit_report(e, true);
 	vfm_handover_end(e);
 	vfm_dirty_stop(e);
 	vfm_dirty_free(e->dirty);
@@ -212,6 +251,7 @@ int vfm_engine_finish(struct vfm_engine *e, int ret, struct vfm_migration_report
 	vfm_stream_reader_free(e->in);
 	vfm_channels_close(e);
 	free(e->members);
+	free(e->fds);
 	if (report)
 		*report = e->report;
 	if (ret && err) {

@@ -4,8 +4,8 @@
 /*
  * What the files of this folder share. A migration, a save and a load are each
  * a row of stages that work on one struct vfm_engine: a unit of devices, a descriptor
- * and, on the wire, a peer. engine.c runs the rows, wire.c waits, unit.c does to all
- * devices what member.c does to one, pipe.c lets devices and the stream work at the same
+ * and, on the wire, a peer. engine.c runs the rows, wire.c waits, unit.h does to all
+ * devices what member.h does to one, pipe.c lets devices and the stream work at the same
  * time; send.c, receive.c, save.c and load.c are the stages, and connect.c is what comes
  * before them.
  *
@@ -61,7 +61,9 @@ void vfm_memory_zero(struct vfm_memory *mem, uint64_t iova, uint64_t size);
 
 struct vfm_dirty;
 struct vfm_engine;
+struct vfm_hands;
 struct vfm_pipe;
+struct pollfd;
 
 /** struct vfm_stage - a step; the name stands in front of its errors */
 struct vfm_stage {
@@ -83,6 +85,7 @@ struct vfm_rate {
  * @loaded: bytes of device data that its device has taken
  * @arc_ns: what one step between states took; 0: not known
  * @prove_arcs, @run_arcs: steps that it has to STOP, and from there to RUNNING
+ * @width: of a unit: devices that it calls at a time; 0: one
  * @phases: PHASE records that it has seen, and done all that came before them
  */
 struct vfm_rates {
@@ -91,6 +94,7 @@ struct vfm_rates {
 	uint64_t loaded;
 	uint64_t arc_ns;
 	uint32_t prove_arcs, run_arcs;
+	uint32_t width;
 	uint32_t phases;
 };
 
@@ -105,7 +109,15 @@ struct vfm_left {
 
 /**
  * struct vfm_engine - one end of a migration, a save or a load
- * @members, @nr_members: the devices; owned
+ * @members, @nr_members: the devices; owned. A unit of one has no hands: our caller's thread has
+ *	its device
+ * @reports: of each of them, our caller's; NULL: not wanted
+ * @hands: threads that have the devices that are busy
+ * @in_hand: so many are
+ * @collected: steps that were collected
+ * @wave: which steps are done now; those of another are late, and nothing is made of them
+ * @fds: room for all that is waited for
+ * @spare: buffers that came back empty
  * @mem: memory of them all
  * @peer: who is at the other end of @fd, "source" or "destination"; NULL: a file
  * @pipe: while data flows, the thread that has @out (of a source) or @in (of a destination):
@@ -145,6 +157,13 @@ struct vfm_left {
 struct vfm_engine {
 	struct vfm_member *members;
 	size_t nr_members;
+	struct vfm_device_report *reports;
+	struct vfm_hands *hands;
+	unsigned int in_hand;
+	uint32_t collected;
+	uint32_t wave;
+	struct pollfd *fds;
+	struct vfm_buffer *spare;
 	struct vfm_memory *mem;
 	int fd;
 	const char *peer;
@@ -198,10 +217,28 @@ struct vfm_engine {
 int vfm_engine_opts(struct vfm_migrate_opts *out, const struct vfm_migrate_opts *opts,
 		    struct vfm_err *err) VFM_MUST_CHECK;
 
-/** vfm_engine_init() - begin; @opts NULL for the defaults. Free with vfm_engine_finish(). */
-int vfm_engine_init(struct vfm_engine *e, struct vfm_device *const *devs, size_t nr_devs,
-		    struct vfm_memory *mem, int fd,
+/** What is waited for beside the devices: see wire.c. */
+#define VFM_ENGINE_FDS 4
+
+/**
+ * vfm_engine_init() - begin
+ * @unit: of which everything has been checked
+ * @opts: NULL for the defaults
+ *
+ * Free with vfm_engine_finish(), also after a failure.
+ */
+int vfm_engine_init(struct vfm_engine *e, const struct vfm_unit *unit, int fd,
 		    const struct vfm_migrate_opts *opts) VFM_MUST_CHECK;
+
+/** VFM_UNIT_OF() - a unit of one device. */
+#define VFM_UNIT_OF(dev_, mem_)                                                                    \
+	((struct vfm_unit){ .size = sizeof(struct vfm_unit),                                       \
+			    .devs = (struct vfm_device *const[]){ dev_ },                          \
+			    .nr_devs = 1,                                                          \
+			    .mem = (mem_) })
+
+/** vfm_engine_check_unit() - a caller's. */
+int vfm_engine_check_unit(const struct vfm_unit *unit, struct vfm_err *err) VFM_MUST_CHECK;
 
 /** vfm_engine_run() - the stages in their order, up to the first that fails. */
 int vfm_engine_run(struct vfm_engine *e, const struct vfm_stage *stages,
@@ -230,31 +267,6 @@ void vfm_err_also(struct vfm_err *err, const struct vfm_err *second);
 /** vfm_engine_also() - the same in e->err. */
 void vfm_engine_also(struct vfm_engine *e, const struct vfm_err *second);
 
-/* ---- unit.c: all devices --------------------------------------------------- */
-
-/** vfm_step - what is done to one device; @what is the step's own. Returns 0, or has filled m->err.
- */
-typedef int vfm_step(struct vfm_member *m, int what);
-
-/** vfm_unit_each() - a step of all devices, up to the first that fails. */
-int vfm_unit_each(struct vfm_engine *e, vfm_step *step, int what) VFM_MUST_CHECK;
-
-/** vfm_unit_all() - a step of all devices, whichever fails. Returns what the first of those did. */
-int vfm_unit_all(struct vfm_engine *e, vfm_step *step, int what,
-		 struct vfm_err *err) VFM_MUST_CHECK;
-
-/** vfm_unit_failed() - a step of @m has failed with @ret, which is returned; to e->err. */
-int vfm_unit_failed(struct vfm_engine *e, const struct vfm_member *m, int ret);
-
-/** vfm_unit_has() - whether one of the devices has one of these VFM_MIGRATION_*. */
-bool vfm_unit_has(const struct vfm_engine *e, uint64_t migration);
-
-/** vfm_unit_touched() - whether one of the devices is not, or may be not, where it was found. */
-bool vfm_unit_touched(const struct vfm_engine *e);
-
-/** vfm_unit_ask() - find out what the devices are and where. */
-int vfm_unit_ask(struct vfm_engine *e) VFM_MUST_CHECK;
-
 /* ---- connect.c ------------------------------------------------------------ */
 
 /** vfm_engine_connect() - hello, TLS, further channels; afterwards the peer is one of ours. */
@@ -278,7 +290,7 @@ int vfm_engine_service(struct vfm_engine *e) VFM_MUST_CHECK;
 /** vfm_engine_idle() - the same for so long, or until the peer has said something. */
 int vfm_engine_idle(struct vfm_engine *e, unsigned int ms) VFM_MUST_CHECK;
 
-/** vfm_engine_await() - the same until @fd is readable. */
+/** vfm_engine_await() - the same until @fd is readable, or something was collected. */
 int vfm_engine_await(struct vfm_engine *e, int fd) VFM_MUST_CHECK;
 
 /** vfm_engine_cause() - where whoever reads, or writes, says why: the helper's is its own. */
@@ -312,7 +324,9 @@ int vfm_engine_put(struct vfm_engine *e, enum vfm_stream_type type, uint32_t fla
 /** vfm_engine_write() - serve, then put one record. */
 int vfm_engine_write(struct vfm_engine *e, enum vfm_stream_type type, const void *data,
 		     size_t size) VFM_MUST_CHECK;
-int vfm_engine_write_identity(struct vfm_engine *e, const struct vfm_identity *id) VFM_MUST_CHECK;
+
+/** vfm_engine_write_identities() - of all devices, as m->identity has them. */
+int vfm_engine_write_identities(struct vfm_engine *e) VFM_MUST_CHECK;
 
 /** vfm_engine_write_end() - flush, and END. The pipeline ends here. */
 int vfm_engine_write_end(struct vfm_engine *e) VFM_MUST_CHECK;
@@ -459,12 +473,6 @@ int vfm_layout_read_abort(char *text, size_t room, const struct vfm_stream_recor
 /** vfm_source_stop() - to STOP_COPY; the downtime begins. */
 int vfm_source_stop(struct vfm_engine *e) VFM_MUST_CHECK;
 
-/** vfm_source_read() - one read of a data session into one record. As vfm_device_read_data(). */
-ssize_t vfm_source_read(struct vfm_engine *e, struct vfm_member *m) VFM_MUST_CHECK;
-
-/** vfm_source_drain() - the data sessions in STOP_COPY up to their ends. */
-int vfm_source_drain(struct vfm_engine *e) VFM_MUST_CHECK;
-
 /** vfm_source_go_back() - each device to the state in which it was found, if it left that. */
 int vfm_source_go_back(struct vfm_engine *e, struct vfm_err *err) VFM_MUST_CHECK;
 
@@ -473,20 +481,16 @@ void vfm_source_recover(struct vfm_engine *e);
 
 /* ---- load.c: what load and receive share --------------------------------- */
 
-/** vfm_sink_check() - whether the IDENTITY in @record may be loaded into our device of its number.
- */
-int vfm_sink_check(struct vfm_engine *e, const struct vfm_stream_record *record) VFM_MUST_CHECK;
+/** vfm_sink_check() - whether images of what is in m->identity may be loaded into our devices. */
+int vfm_sink_check(struct vfm_engine *e) VFM_MUST_CHECK;
 
-/** vfm_sink_begin() - to RESUMING; what the device was doing is lost from here on. */
+/** vfm_sink_begin() - to RESUMING; what the devices were doing is lost from here on. */
 int vfm_sink_begin(struct vfm_engine *e) VFM_MUST_CHECK;
 
-/** vfm_sink_data() - a DEVICE_DATA record into the device. */
-int vfm_sink_data(struct vfm_engine *e, const struct vfm_stream_record *record) VFM_MUST_CHECK;
-
-/** vfm_sink_prove() - to STOP, which says that the image is whole and right. */
+/** vfm_sink_prove() - to STOP, which says that the images are whole and right. */
 int vfm_sink_prove(struct vfm_engine *e) VFM_MUST_CHECK;
 
-/** vfm_sink_run() - before_run, then RUNNING unless the source was paused. */
+/** vfm_sink_run() - before_run, then RUNNING unless the source was paused; each that can. */
 int vfm_sink_run(struct vfm_engine *e) VFM_MUST_CHECK;
 
 /**

@@ -23,6 +23,7 @@
 #include "base/util.h"
 #include "engine/journal.h"
 #include "engine/owner.h"
+#include "engine/unit.h"
 
 /* What a pair of journals knows of epochs. */
 #define EPOCH 1u
@@ -93,12 +94,12 @@ static int hear(struct vfm_engine *e, const struct vfm_stream_record *record)
 	return 0;
 }
 
-int vfm_handover_expect(struct vfm_engine *e, enum vfm_stream_type type,
+int vfm_handover_follow(struct vfm_engine *e, enum vfm_stream_type type,
 			struct vfm_stream_record *record)
 {
-	int ret = vfm_engine_read(e, record);
+	int ret = 0;
 
-	if (!ret && record->type == VFM_STREAM_HANDOVER) {
+	if (record->type == VFM_STREAM_HANDOVER) {
 		ret = hear(e, record);
 		if (!ret)
 			ret = vfm_engine_read(e, record);
@@ -106,6 +107,14 @@ int vfm_handover_expect(struct vfm_engine *e, enum vfm_stream_type type,
 	if (ret)
 		return ret;
 	return record->type == type ? 0 : vfm_engine_unexpected(e, record);
+}
+
+int vfm_handover_expect(struct vfm_engine *e, enum vfm_stream_type type,
+			struct vfm_stream_record *record)
+{
+	int ret = vfm_engine_read(e, record);
+
+	return ret ? ret : vfm_handover_follow(e, type, record);
 }
 
 /* Who is at the other end, for people; empty when that cannot be told. */
@@ -134,14 +143,18 @@ static void name_peer(int fd, char *out, size_t room)
 
 int vfm_handover_begin(struct vfm_engine *e)
 {
-	const char *uri = vfm_device_uri(e->members[0].dev);
-	struct vfm_journal_head head = { .who = e->handover, .uris = &uri, .nr_uris = 1 };
+	const char *uris[VFM_UNIT_MAX];
+	struct vfm_journal_head head = { .who = e->handover,
+					 .uris = uris,
+					 .nr_uris = e->nr_members };
 	uint32_t flags = e->paused ? VFM_JOURNAL_PAUSED : 0;
 	int ret;
 
 	/* A source without a journal has not told a name to keep one by. */
 	if (!e->opts.journal || (e->sink && !e->agreed))
 		return 0;
+	for (size_t i = 0; i < e->nr_members; i++)
+		uris[i] = vfm_device_uri(e->members[i].dev);
 	head.who.role = e->sink ? VFM_ROLE_DESTINATION : VFM_ROLE_SOURCE;
 	head.who.state = e->sink ? VFM_HANDOVER_LOADING : VFM_HANDOVER_BEGUN;
 	if (!e->agreed)

@@ -20,6 +20,10 @@ int vfm_handover_offer(struct vfm_engine *e) VFM_MUST_CHECK;
 int vfm_handover_expect(struct vfm_engine *e, enum vfm_stream_type type,
 			struct vfm_stream_record *record) VFM_MUST_CHECK;
 
+/** vfm_handover_follow() - the same when the first record has been read already. */
+int vfm_handover_follow(struct vfm_engine *e, enum vfm_stream_type type,
+			struct vfm_stream_record *record) VFM_MUST_CHECK;
+
 /** vfm_handover_begin() - before the device is touched: begin the journal; answer the source. */
 int vfm_handover_begin(struct vfm_engine *e) VFM_MUST_CHECK;
 

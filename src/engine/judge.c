@@ -11,7 +11,7 @@
  * what has changed meanwhile, or new initial data, sends us back to the rounds.
  */
 
-#include "engine/engine.h"
+#include "engine/unit.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -139,13 +139,14 @@ static bool told_wrong(const struct vfm_member *m)
 void vfm_judge_sizes(struct vfm_engine *e)
 {
 	for (size_t i = 0; i < e->nr_members; i++) {
-		const struct vfm_member *m = &e->members[i];
+		struct vfm_member *m = &e->members[i];
 
 		e->report.came_bytes += m->got;
 		if (!m->rest.told_any || e->paused)
 			continue;
 		e->report.told_bytes = add_sizes(e->report.told_bytes, m->rest.told);
-		e->report.told_wrong |= told_wrong(m);
+		m->told_wrong = told_wrong(m);
+		e->report.told_wrong |= m->told_wrong;
 	}
 }
 
@@ -156,21 +157,16 @@ static void forecast_arcs(const struct vfm_engine *e, struct vfm_forecast *f)
 {
 	const struct vfm_arcs theirs = { .count = e->rates.arc_ns > 0,
 					 .ns = (double)e->rates.arc_ns };
-	const struct vfm_member *m = &e->members[0];
-	const struct vfm_arcs *ours = m->arcs.count ? &m->arcs : &theirs;
-	bool precopy = m->migration & VFM_MIGRATION_PRE_COPY;
-	enum vfm_state at = precopy ? VFM_STATE_PRE_COPY : m->origin;
+	const struct vfm_arcs own = vfm_unit_step(e);
+	const struct vfm_arcs *ours = own.count || !theirs.count ? &own : &theirs;
 
-	if (!theirs.count)
-		ours = &m->arcs;
-	f->source_arcs = vfm_arcs_span(ours, vfm_count_arcs(m->migration, at, VFM_STATE_STOP_COPY));
+	f->source_arcs = vfm_arcs_span(ours, vfm_unit_stop_arcs(e));
 	f->last_arc = vfm_arcs_span(ours, 1);
 	f->prove = vfm_arcs_span(theirs.count ? &theirs : ours,
 				 e->peer_rates ? e->rates.prove_arcs : 1);
 	f->run = vfm_arcs_span(theirs.count ? &theirs : ours,
 			       e->peer_rates ? e->rates.run_arcs
-					     : vfm_count_arcs(m->migration, VFM_STATE_STOP,
-							      VFM_STATE_RUNNING));
+					     : vfm_unit_arcs(e, VFM_STATE_STOP, VFM_STATE_RUNNING));
 	f->round_trip = (struct vfm_span){ .ns = (double)e->round_trip_ns,
 					   .error = (double)e->round_trip_ns / 2,
 					   .known = e->round_trip_ns > 0 };
@@ -188,7 +184,7 @@ static void limit_cost(struct vfm_cost *cost, uint64_t rate)
 /* Whether the costs were measured with too little, and the least that they can be. */
 static bool doubt(const struct vfm_engine *e, struct vfm_forecast *f)
 {
-	bool save = vfm_cost_doubt(&f->save, (uint64_t)e->members[0].save.bytes, f->device_bytes);
+	bool save = vfm_cost_doubt(&f->save, vfm_unit_saved(e), f->device_bytes);
 	bool wire = vfm_cost_doubt(&f->wire, (uint64_t)e->wire.bytes, f->device_bytes);
 	bool load = vfm_cost_doubt(&f->load, e->rates.loaded, f->device_bytes);
 	bool memory = vfm_cost_doubt(&f->memory, (uint64_t)e->memory.bytes, f->memory_bytes);
@@ -210,7 +206,7 @@ static void share_cost(struct vfm_cost *a, struct vfm_cost *b)
 static void predict(struct vfm_engine *e)
 {
 	struct vfm_forecast f = {
-		.save = vfm_gauge_cost(&e->members[0].save),
+		.save = vfm_unit_save_cost(e),
 		.wire = vfm_gauge_cost(&e->wire),
 		.memory = vfm_gauge_cost(&e->memory),
 		.load = vfm_cost_of_rate(e->rates.load_rate, e->rates.load_error / 1000.0),
@@ -221,6 +217,7 @@ static void predict(struct vfm_engine *e)
 		.overlap = true,
 	};
 
+	vfm_unit_overlap(e, e->rates.width, &f.load);
 	share_cost(&f.wire, &f.memory);
 	if (!f.wire.known)
 		limit_cost(&f.wire, e->opts.rate);

@@ -38,6 +38,12 @@ int vfm_member_ask(struct vfm_member *m, int unused)
 			vfm_device_uri(m->dev), vfm_state_name(m->origin));
 }
 
+int vfm_member_identify(struct vfm_member *m, int unused)
+{
+	(void)unused;
+	return vfm_identity_get(&m->identity, m->dev, &m->err);
+}
+
 int vfm_member_walk(struct vfm_member *m, int state)
 {
 	uint64_t start = vfm_now_ns();
@@ -53,6 +59,16 @@ int vfm_member_walk(struct vfm_member *m, int state)
 int vfm_member_set(struct vfm_member *m, int state)
 {
 	return vfm_device_set_state(m->dev, (enum vfm_state)state, &m->err);
+}
+
+int vfm_member_reset(struct vfm_member *m, int unused)
+{
+	int ret = m->touched ? vfm_device_reset(m->dev, &m->err) : 0;
+
+	(void)unused;
+	if (ret)
+		vfm_fail_prefix(&m->err, "reset");
+	return ret;
 }
 
 int vfm_member_arm(struct vfm_member *m, int orphan)

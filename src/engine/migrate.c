@@ -27,8 +27,7 @@ struct ends {
 };
 
 struct receiver {
-	struct vfm_device *dev;
-	struct vfm_memory *mem;
+	const struct vfm_unit *unit;
 	struct ends ends;
 	struct vfm_migrate_opts opts;
 	struct vfm_err err;
@@ -70,7 +69,7 @@ static void *receive(void *arg)
 {
 	struct receiver *r = arg;
 
-	r->ret = vfm_migrate_receive(r->dev, r->mem, r->ends.fds[0], &r->opts, NULL, &r->err);
+	r->ret = vfm_migrate_receive_unit(r->unit, r->ends.fds[0], &r->opts, NULL, &r->err);
 	/* A source that still waits for us learns that in vain it does. */
 	shutdown(r->ends.fds[0], SHUT_RDWR);
 	return NULL;
@@ -85,7 +84,7 @@ static int join(int ret, const struct receiver *r, struct vfm_err *err)
 	return ret;
 }
 
-static int move(struct receiver *r, struct vfm_device *src, struct vfm_memory *src_mem, int fd,
+static int move(struct receiver *r, const struct vfm_unit *src, int fd,
 		const struct vfm_migrate_opts *opts, struct vfm_migration_report *report,
 		struct vfm_err *err)
 {
@@ -94,23 +93,41 @@ static int move(struct receiver *r, struct vfm_device *src, struct vfm_memory *s
 
 	if (ret)
 		return vfm_fail(err, ret, "start the destination's thread: %s", strerror(-ret));
-	ret = vfm_migrate_send(src, src_mem, fd, opts, report, err);
+	ret = vfm_migrate_send_unit(src, fd, opts, report, err);
 	shutdown(fd, SHUT_RDWR);
 	pthread_join(thread, NULL);
 	return join(ret, r, err);
 }
 
-VFM_API int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, struct vfm_device *dst,
-			struct vfm_memory *dst_mem, const struct vfm_migrate_opts *opts,
-			struct vfm_migration_report *report, struct vfm_err *err)
+static int check_units(const struct vfm_unit *src, const struct vfm_unit *dst, struct vfm_err *err)
 {
-	struct receiver r = { .dev = dst, .mem = dst_mem, .opts = VFM_MIGRATE_OPTS() };
+	int ret = vfm_engine_check_unit(src, err);
+
+	if (!ret)
+		ret = vfm_engine_check_unit(dst, err);
+	if (ret)
+		return ret;
+	for (size_t i = 0; i < src->nr_devs; i++)
+		for (size_t k = 0; k < dst->nr_devs; k++)
+			if (src->devs[i] == dst->devs[k])
+				return vfm_fail(err, -EINVAL, "migrate a device to itself");
+	if (src->mem && src->mem == dst->mem)
+		return vfm_fail(err, -EINVAL, "migrate a device to itself");
+	return 0;
+}
+
+VFM_API int vfm_migrate_unit(const struct vfm_unit *src, const struct vfm_unit *dst,
+			     const struct vfm_migrate_opts *opts,
+			     struct vfm_migration_report *report, struct vfm_err *err)
+{
+	struct receiver r = { .unit = dst, .opts = VFM_MIGRATE_OPTS() };
 	struct vfm_migrate_opts given;
 	struct ends ours;
 	int ret;
 
-	if (src == dst || (src_mem && src_mem == dst_mem))
-		return vfm_fail(err, -EINVAL, "migrate a device to itself");
+	ret = check_units(src, dst, err);
+	if (ret)
+		return ret;
 	ret = vfm_engine_opts(&given, opts, err);
 	if (ret)
 		return ret;
@@ -118,6 +135,7 @@ VFM_API int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, stru
 	r.opts.memory_limit = given.memory_limit;
 	r.opts.before_run = given.before_run;
 	r.opts.journal = given.journal;
+	r.opts.allow_no_p2p = given.allow_no_p2p;
 	r.opts.user = given.user;
 	r.opts.channels = given.channels;
 	r.opts.open_channel = given.open_channel = open_channel;
@@ -126,8 +144,16 @@ VFM_API int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, stru
 	given.tls = NULL;
 	ret = make_pairs(&ours, &r.ends, VFM_MAX(given.channels, 1u), err);
 	if (!ret)
-		ret = move(&r, src, src_mem, ours.fds[0], &given, report, err);
+		ret = move(&r, src, ours.fds[0], &given, report, err);
 	close_ends(&ours);
 	close_ends(&r.ends);
 	return ret;
+}
+
+VFM_API int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, struct vfm_device *dst,
+			struct vfm_memory *dst_mem, const struct vfm_migrate_opts *opts,
+			struct vfm_migration_report *report, struct vfm_err *err)
+{
+	return vfm_migrate_unit(&VFM_UNIT_OF(src, src_mem), &VFM_UNIT_OF(dst, dst_mem), opts,
+				report, err);
 }

@@ -158,13 +158,14 @@ unsigned int vfm_pipe_channels(const struct vfm_engine *e)
 static size_t count_buffers(const struct vfm_engine *e)
 {
 	unsigned int more = e->nr_channels - 1;
+	uint64_t most = BUFFERS_MAX + 2 * more + (e->hands ? VFM_HANDS_MAX : 0);
 	uint64_t streams = BUFFERS_OF_STREAMS + (uint64_t)more * BUFFERS_OF_CHANNEL_STREAM;
 	uint64_t least = BUFFERS_MIN + (uint64_t)more * BUFFERS_OF_CHANNEL;
 	uint64_t buffers = buffers_allowed(e);
 
 	if (buffers < least + streams)
 		return (size_t)least;
-	return (size_t)VFM_MIN(buffers - streams, BUFFERS_MAX + 2 * more);
+	return (size_t)VFM_MIN(buffers - streams, most);
 }
 
 /* ---- start and stop -------------------------------------------------------- */

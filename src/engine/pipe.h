@@ -115,6 +115,17 @@ int vfm_pipe_buffer(struct vfm_engine *e, void **data) VFM_MUST_CHECK;
 int vfm_pipe_put(struct vfm_engine *e, enum vfm_stream_type type, uint32_t flags, const void *data,
 		 size_t size) VFM_MUST_CHECK;
 
+/**
+ * vfm_pipe_empty() - a buffer for whoever fills it, out of those that may be under way
+ *
+ * -EAGAIN: vfm_pipe_fd() becomes readable when it is worth to ask again.
+ */
+int vfm_pipe_empty(struct vfm_engine *e, struct vfm_buffer **out) VFM_MUST_CHECK;
+int vfm_pipe_fd(const struct vfm_engine *e);
+
+/** vfm_pipe_pass() - such a buffer, with its record of data filled in, goes out. */
+void vfm_pipe_pass(struct vfm_engine *e, struct vfm_buffer *buffer);
+
 /** vfm_pipe_flush() - until all that was put has been written. */
 int vfm_pipe_flush(struct vfm_engine *e) VFM_MUST_CHECK;
 
@@ -137,6 +148,10 @@ uint64_t vfm_pipe_busy_ns(struct vfm_engine *e);
  * END is that of the first channel, and proves all others, too.
  */
 int vfm_pipe_read(struct vfm_engine *e, struct vfm_stream_record *record) VFM_MUST_CHECK;
+
+/** vfm_pipe_keep() - the buffer of the record that was read last, until vfm_pipe_give(). */
+struct vfm_buffer *vfm_pipe_keep(struct vfm_engine *e);
+void vfm_pipe_give(struct vfm_engine *e, struct vfm_buffer *buffer);
 
 /** vfm_pipe_arrived() - bytes of all streams but the first. */
 uint64_t vfm_pipe_arrived(struct vfm_engine *e);

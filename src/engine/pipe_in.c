@@ -271,6 +271,21 @@ int vfm_pipe_read(struct vfm_engine *e, struct vfm_stream_record *record)
 	return 1;
 }
 
+struct vfm_buffer *vfm_pipe_keep(struct vfm_engine *e)
+{
+	struct vfm_pipe *p = e->pipe;
+
+	vfm_queue_keep(p->queue, p->mine);
+	return vfm_take_ptr(p->mine);
+}
+
+void vfm_pipe_give(struct vfm_engine *e, struct vfm_buffer *buffer)
+{
+	vfm_queue_give(e->pipe->queue, buffer);
+	if (e->pipe->nr_helpers > 1)
+		vfm_helper_moved(e->pipe);
+}
+
 uint64_t vfm_pipe_arrived(struct vfm_engine *e)
 {
 	struct vfm_pipe *p = e->pipe ? e->pipe : e->spent;

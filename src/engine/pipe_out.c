@@ -257,6 +257,25 @@ int vfm_pipe_put(struct vfm_engine *e, enum vfm_stream_type type, uint32_t flags
 	return put_for(e, any ? VFM_QUEUE_ANY : 0, &record);
 }
 
+int vfm_pipe_empty(struct vfm_engine *e, struct vfm_buffer **out)
+{
+	int ret = vfm_queue_get(e->pipe->queue, out);
+
+	if (ret)
+		*out = NULL;
+	return ret && ret != -EAGAIN ? again(e, ret) : ret;
+}
+
+int vfm_pipe_fd(const struct vfm_engine *e)
+{
+	return vfm_queue_fd(e->pipe->queue);
+}
+
+void vfm_pipe_pass(struct vfm_engine *e, struct vfm_buffer *buffer)
+{
+	vfm_queue_put_for(e->pipe->queue, VFM_QUEUE_ANY, buffer);
+}
+
 int vfm_pipe_flush(struct vfm_engine *e)
 {
 	int ret;

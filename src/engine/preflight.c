@@ -11,7 +11,7 @@
  * it can be and how quickly it changes. It is armed meanwhile to run on if we die.
  */
 
-#include "engine/engine.h"
+#include "engine/unit.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -450,7 +450,7 @@ VFM_API int vfm_preflight(struct vfm_device *src, struct vfm_device *dst,
 	if (f.opts->size != sizeof(*opts))
 		return vfm_fail(err, -EINVAL, "preflight options of %zu bytes, not %zu",
 				f.opts->size, sizeof(*opts));
-	ret = vfm_engine_init(&f.e, &src, 1, NULL, -1, NULL);
+	ret = vfm_engine_init(&f.e, &VFM_UNIT_OF(src, NULL), -1, NULL);
 	f.src = f.e.members;
 	if (!ret)
 		ret = fly(&f);

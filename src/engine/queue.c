@@ -422,23 +422,40 @@ uint64_t vfm_queue_due(struct vfm_queue *q)
 bool vfm_queue_blames(struct vfm_queue *q, unsigned int way)
 {
 	const struct vfm_buffer *due;
-	bool blames;
+	bool blames, room;
 
 	pthread_mutex_lock(&q->lock);
 	due = q->slots[q->due % q->limit];
+	/* When the consumer has kept all buffers, nobody can bring anything. */
+	room = q->empty || q->made < q->limit;
 	blames = q->due == q->given && !(due && due->full) &&
-		 (due ? due->way == way : q->reached[way] <= q->due);
+		 (due ? due->way == way : room && q->reached[way] <= q->due);
 	pthread_mutex_unlock(&q->lock);
 	return blames;
+}
+
+/* Its number is done with; once. The lock is held. */
+static void let_go(struct vfm_queue *q, struct vfm_buffer *buffer)
+{
+	if (!q->slots || !buffer->full)
+		return;
+	buffer->full = false;
+	q->slots[buffer->sequence % q->limit] = NULL;
+	q->given++;
+}
+
+void vfm_queue_keep(struct vfm_queue *q, struct vfm_buffer *buffer)
+{
+	pthread_mutex_lock(&q->lock);
+	let_go(q, buffer);
+	wake(q, VFM_QUEUE_PRODUCER);
+	pthread_mutex_unlock(&q->lock);
 }
 
 void vfm_queue_give(struct vfm_queue *q, struct vfm_buffer *buffer)
 {
 	pthread_mutex_lock(&q->lock);
-	if (q->slots) {
-		q->slots[buffer->sequence % q->limit] = NULL;
-		q->given++;
-	}
+	let_go(q, buffer);
 	release(q, buffer);
 	wake(q, VFM_QUEUE_PRODUCER);
 	pthread_mutex_unlock(&q->lock);

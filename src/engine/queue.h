@@ -123,6 +123,13 @@ uint64_t vfm_queue_due(struct vfm_queue *q);
 /** vfm_queue_blames() - whether the consumer has nothing to do until producer @way brings it. */
 bool vfm_queue_blames(struct vfm_queue *q, unsigned int way);
 
+/**
+ * vfm_queue_keep() - consumer: what was taken last stays away for long
+ *
+ * What comes after it need not wait for it to be given back, unless it needs its buffer.
+ */
+void vfm_queue_keep(struct vfm_queue *q, struct vfm_buffer *buffer);
+
 /** vfm_queue_give() - consumer: one that was taken is used up. */
 void vfm_queue_give(struct vfm_queue *q, struct vfm_buffer *buffer);
 

@@ -12,7 +12,7 @@
  * more; see vfm_rates_sync().
  */
 
-#include "engine/engine.h"
+#include "engine/unit.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -29,15 +29,15 @@
 
 static void fill(struct vfm_engine *e, uint8_t buf[VFM_LAYOUT_RATES_SIZE])
 {
-	const struct vfm_member *m = &e->members[0];
-	struct vfm_cost load = vfm_gauge_cost(&m->load);
+	struct vfm_cost load = vfm_unit_load_cost(e);
 	struct vfm_rates rates = {
 		.load_rate = vfm_cost_rate(&load),
 		.load_error = (uint32_t)(load.error * 1000),
 		.loaded = e->report.state_bytes,
-		.arc_ns = m->arcs.count ? (uint64_t)(m->arcs.ns / m->arcs.count) : 0,
-		.prove_arcs = vfm_count_arcs(m->migration, VFM_STATE_RESUMING, VFM_STATE_STOP),
-		.run_arcs = vfm_count_arcs(m->migration, VFM_STATE_STOP, VFM_STATE_RUNNING),
+		.arc_ns = (uint64_t)vfm_unit_step(e).ns,
+		.prove_arcs = vfm_unit_arcs(e, VFM_STATE_RESUMING, VFM_STATE_STOP),
+		.run_arcs = vfm_unit_arcs(e, VFM_STATE_STOP, VFM_STATE_RUNNING),
+		.width = e->hands ? vfm_unit_width(e) : 0,
 		.phases = e->phases,
 	};
 

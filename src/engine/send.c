@@ -19,7 +19,7 @@
  * What a journal has to do with it is handover.c's.
  */
 
-#include "engine/engine.h"
+#include "engine/unit.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -50,15 +50,14 @@ static int write_map(struct vfm_engine *e)
 static int shake_hands(struct vfm_engine *e)
 {
 	struct vfm_stream_record record;
-	struct vfm_identity id;
-	int ret = vfm_identity_get(&id, e->members[0].dev, &e->err);
+	int ret = vfm_unit_each(e, vfm_member_identify, 0);
 
 	if (!ret)
 		ret = vfm_engine_connect(e);
 	if (!ret)
 		ret = vfm_engine_open_out(e);
 	if (!ret)
-		ret = vfm_engine_write_identity(e, &id);
+		ret = vfm_engine_write_identities(e);
 	if (!ret)
 		ret = vfm_handover_offer(e);
 	if (!ret)
@@ -73,11 +72,14 @@ static int shake_hands(struct vfm_engine *e)
 
 static int send_setup(struct vfm_engine *e)
 {
-	int ret = vfm_unit_ask(e);
+	int ret = vfm_unit_hands(e);
 
-	e->paused = e->members[0].origin == VFM_STATE_STOP;
 	if (!ret)
-		ret = shake_hands(e);
+		ret = vfm_unit_ask(e);
+	if (ret)
+		return ret;
+	e->paused = e->members[0].origin == VFM_STATE_STOP;
+	ret = shake_hands(e);
 	if (!ret)
 		ret = vfm_handover_begin(e);
 	e->listen = true;
@@ -99,23 +101,21 @@ static bool has_precopy(const struct vfm_engine *e)
 }
 
 /*
- * Read until the device has nothing now, but no more than it had when the round
+ * Read until a device has nothing now, but no more than it had when the round
  * began: one that changes faster than we read would hold the round for ever.
  */
 static int read_round(struct vfm_engine *e)
 {
-	struct vfm_member *m = &e->members[0];
-	uint64_t quota = m->rest.pending;
-	ssize_t n = 0;
+	uint64_t blind = BLIND_QUOTA << VFM_MIN(e->report.rounds, BLIND_DOUBLINGS);
 
-	if (!m->rest.pending_known)
-		quota = BLIND_QUOTA << VFM_MIN(e->report.rounds, BLIND_DOUBLINGS);
-	m->got = 0;
-	do {
-		n = vfm_source_read(e, m);
-	} while (n > 0 && m->got < quota && !vfm_engine_late(e));
-	/* Some devices say that they have nothing with an end of file. */
-	return n < 0 && n != -ENOMSG ? (int)n : 0;
+	for (size_t i = 0; i < e->nr_members; i++) {
+		struct vfm_member *m = &e->members[i];
+
+		m->quota = m->rest.pending_known ? VFM_MAX(m->rest.pending, 1) : blind;
+		if (!(m->migration & VFM_MIGRATION_PRE_COPY))
+			m->quota = 0;
+	}
+	return vfm_data_read(e);
 }
 
 /*
@@ -199,7 +199,6 @@ static int enter_precopy(struct vfm_member *m, int unused)
 	(void)unused;
 	if (!(m->migration & VFM_MIGRATION_PRE_COPY))
 		return 0;
-	m->touched = true;
 	return vfm_member_walk(m, VFM_STATE_PRE_COPY);
 }
 
@@ -212,6 +211,8 @@ static int send_precopy(struct vfm_engine *e)
 		return 0;
 	if (e->dirty)
 		vfm_dirty_start(e);
+	if (has_precopy(e))
+		vfm_unit_touch(e);
 	ret = vfm_unit_each(e, enter_precopy, 0);
 	/* Nothing is under way yet: the best time to see how long it is to the other side. */
 	if (!ret)
@@ -241,7 +242,7 @@ static int send_stop_copy(struct vfm_engine *e)
 		ret = vfm_dirty_send(e);
 	}
 	if (!ret)
-		ret = vfm_source_drain(e);
+		ret = vfm_data_drain(e);
 	if (!ret)
 		vfm_judge_sizes(e);
 	return ret ? ret : vfm_engine_write_end(e);
@@ -329,12 +330,11 @@ static const struct vfm_stage send_stages[] = {
 	{ VFM_PHASE_COMMIT, "commit", send_commit },
 };
 
-VFM_API int vfm_migrate_send(struct vfm_device *dev, struct vfm_memory *mem, int fd,
-			     const struct vfm_migrate_opts *opts,
-			     struct vfm_migration_report *report, struct vfm_err *err)
+static int send_unit(const struct vfm_unit *unit, int fd, const struct vfm_migrate_opts *opts,
+		     struct vfm_migration_report *report, struct vfm_err *err)
 {
 	struct vfm_engine e;
-	int ret = vfm_engine_init(&e, &dev, 1, mem, fd, opts);
+	int ret = vfm_engine_init(&e, unit, fd, opts);
 
 	e.peer = "destination";
 	if (!ret)
@@ -348,4 +348,20 @@ VFM_API int vfm_migrate_send(struct vfm_device *dev, struct vfm_memory *mem, int
 	if (ret)
 		vfm_engine_abort(&e);
 	return vfm_engine_finish(&e, ret, report, err);
+}
+
+VFM_API int vfm_migrate_send_unit(const struct vfm_unit *unit, int fd,
+				  const struct vfm_migrate_opts *opts,
+				  struct vfm_migration_report *report, struct vfm_err *err)
+{
+	int ret = vfm_engine_check_unit(unit, err);
+
+	return ret ? ret : send_unit(unit, fd, opts, report, err);
+}
+
+VFM_API int vfm_migrate_send(struct vfm_device *dev, struct vfm_memory *mem, int fd,
+			     const struct vfm_migrate_opts *opts,
+			     struct vfm_migration_report *report, struct vfm_err *err)
+{
+	return send_unit(&VFM_UNIT_OF(dev, mem), fd, opts, report, err);
 }

@@ -28,6 +28,7 @@
 #include "base/util.h"
 #include "engine/pipe.h"
 #include "engine/secure.h"
+#include "engine/unit.h"
 #include "stream/format.h"
 
 /* How long the end of a connection that has failed already may take. */
@@ -62,30 +63,35 @@ static struct pollfd ear(const struct vfm_engine *e)
 /* One poll, and what it brought but for what is wanted: that is for the caller. */
 static int turn(struct vfm_engine *e, struct wanted *wanted, int timeout_ms)
 {
-	struct pollfd fds[4] = { wanted->main, { .fd = -1 }, { .fd = -1 }, wanted->ear };
+	struct pollfd *fds = e->fds;
+	size_t devices = 0;
 	int ret;
 
+	fds[0] = wanted->main;
+	fds[1] = wanted->ear;
+	fds[2].fd = fds[3].fd = -1;
 	/* After COMMIT the source's device is nobody's business, and the new one serves its owner.
 	 */
 	if (!e->closing && !e->deaf) {
-		fds[1] = (struct pollfd){ .fd = vfm_device_get_fd(e->members[0].dev),
-					  .events = POLLIN };
 		fds[2] = (struct pollfd){ .fd = e->opts.cancel_fd, .events = POLLIN };
+		devices = vfm_unit_watch(e, fds + VFM_ENGINE_FDS);
 	}
-	if (poll(fds, 4, timeout_ms) < 0) {
+	if (e->hands && !e->closing)
+		fds[3] = (struct pollfd){ .fd = vfm_hands_fd(e->hands), .events = POLLIN };
+	if (poll(fds, VFM_ENGINE_FDS + devices, timeout_ms) < 0) {
 		wanted->main.revents = wanted->ear.revents = 0;
 		return errno == EINTR ? 0
 				      : vfm_fail(&e->cause, -errno, "poll: %s", strerror(errno));
 	}
 	wanted->main.revents = fds[0].revents;
-	wanted->ear.revents = fds[3].revents;
-	if (fds[2].revents)
+	wanted->ear.revents = fds[1].revents;
+	if (fds[2].fd >= 0 && fds[2].revents)
 		return vfm_fail(&e->cause, -ECANCELED, "cancelled");
-	if (fds[1].revents) {
-		ret = vfm_device_process(e->members[0].dev, &e->cause);
-		if (ret)
-			return ret;
-	}
+	ret = devices ? vfm_unit_process(e, fds + VFM_ENGINE_FDS) : 0;
+	if (!ret && fds[3].fd >= 0)
+		ret = vfm_unit_collect(e);
+	if (ret)
+		return ret;
 	vfm_engine_tick(e);
 	return 0;
 }
@@ -256,6 +262,17 @@ static int aborted(struct vfm_engine *e, const struct vfm_stream_record *record)
 	return vfm_fail(&e->err, code, "%s: %s", e->peer, text);
 }
 
+/* Data is of one of our devices, and how many there are is told by IDENTITY; all else is of all. */
+static int judge_device(struct vfm_engine *e, const struct vfm_stream_record *record)
+{
+	if (!record->device || (e->peer && record->type == VFM_STREAM_IDENTITY) ||
+	    (record->type == VFM_STREAM_DEVICE_DATA && record->device < e->nr_members))
+		return 0;
+	return vfm_fail(&e->err, -ENOTSUP,
+			"a stream with more than one device (record of device %u at %llu)",
+			record->device, (unsigned long long)record->offset);
+}
+
 /* What a read has brought, with @ret. */
 static int judge_read(struct vfm_engine *e, struct vfm_stream_record *record, int ret)
 {
@@ -269,11 +286,7 @@ static int judge_read(struct vfm_engine *e, struct vfm_stream_record *record, in
 		e->report.wire_bytes = record->offset + record->stored + vfm_pipe_arrived(e);
 	if (record->type == VFM_STREAM_ABORT && e->peer)
 		return aborted(e, record);
-	if (record->device)
-		return vfm_fail(&e->err, -ENOTSUP,
-				"a stream with more than one device (record of device %u at %llu)",
-				record->device, (unsigned long long)record->offset);
-	return 0;
+	return judge_device(e, record);
 }
 
 int vfm_engine_read(struct vfm_engine *e, struct vfm_stream_record *record)
@@ -400,11 +413,12 @@ int vfm_engine_service(struct vfm_engine *e)
 
 int vfm_engine_await(struct vfm_engine *e, int fd)
 {
+	uint32_t collected = e->collected;
 	int ret;
 
 	do {
 		ret = serve(e, fd, TURN_MS);
-	} while (!ret);
+	} while (!ret && collected == e->collected);
 	return ret < 0 ? ret : 0;
 }
 
@@ -446,9 +460,17 @@ int vfm_engine_write(struct vfm_engine *e, enum vfm_stream_type type, const void
 	return ret ? ret : vfm_engine_put(e, type, 0, data, size);
 }
 
-int vfm_engine_write_identity(struct vfm_engine *e, const struct vfm_identity *id)
+int vfm_engine_write_identities(struct vfm_engine *e)
 {
-	return written(e, vfm_stream_write_identity(e->out, 0, id, &e->err));
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < e->nr_members; i++) {
+		const struct vfm_member *m = &e->members[i];
+
+		ret = vfm_stream_write_identity(e->out, m->index, &m->identity, &e->err);
+		ret = written(e, ret);
+	}
+	return ret;
 }
 
 int vfm_engine_flush(struct vfm_engine *e)

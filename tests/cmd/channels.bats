@@ -88,9 +88,12 @@ refuses() {
 	! socat -u OPEN:/dev/null "TCP:127.0.0.1:$1" 2>/dev/null
 }
 
-@test "in one process" {
+@test "in one process, one device and several" {
 	"$VFMIG" migrate --channels=4 --compress --json $DEVICE $DEVICE >"$T/json"
 	jq -e '.ok and .channels == 4' "$T/json"
+	"$VFMIG" migrate --channels=4 --json $DEVICE $DEVICE $DEVICE,seed=2 $DEVICE,seed=3 \
+		sim:dma,state=64K sim:dma,state=64K >"$T/json"
+	jq -e '.ok and .channels == 4 and (.devices | length) == 3' "$T/json"
 }
 
 @test "the rate is that of all channels together" {

@@ -436,6 +436,13 @@ static void once_only(void **state)
 	assert_int_equal(vfm_queue_claim(q, 1, 3, &other), -EEXIST);
 	assert_int_equal(vfm_queue_take(q, 0, &buffer), 0);
 	assert_int_equal(vfm_queue_claim(q, 1, 3, &other), -EEXIST);
+	/* one that is kept holds nothing back but its buffer */
+	vfm_queue_keep(q, buffer);
+	for (uint64_t n = 4; n < 3 + LIMIT; n++)
+		bring(q, 1, n);
+	assert_int_equal(vfm_queue_take(q, 0, &other), 0);
+	vfm_queue_give(q, other);
+	bring(q, 1, 3 + LIMIT);
 	vfm_queue_give(q, buffer);
 	assert_int_equal(vfm_queue_claim(q, 1, 3, &other), -EEXIST);
 	vfm_queue_free(q);

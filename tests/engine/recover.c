@@ -13,7 +13,6 @@
 
 #include "rig.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -275,15 +274,8 @@ static void recover_alone(enum side side)
 
 static void empty_dirs(void)
 {
-	for (int i = 0; i < 2; i++) {
-		DIR *dir = opendir(dirs[i]);
-		const struct dirent *entry;
-
-		while ((entry = readdir(dir)))
-			if (entry->d_name[0] != '.')
-				unlinkat(dirfd(dir), entry->d_name, 0);
-		closedir(dir);
-	}
+	for (int i = 0; i < 2; i++)
+		rig_empty_dir(dirs[i]);
 }
 
 static void check_never_two(const char *when)

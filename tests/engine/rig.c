@@ -3,10 +3,12 @@
 
 #include "rig.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "engine/hello.h"
@@ -101,15 +103,20 @@ bool rig_owns(struct vfm_device *dev)
 	return rig_state(dev) == VFM_STATE_RUNNING && token == RIG_TOKEN;
 }
 
-int rig_check(struct rig *r, struct vfm_device *dev, struct vfm_memory *mem, struct vfm_err *err)
+int rig_check_state(struct vfm_device *dev, struct vfm_err *err)
 {
 	struct vfm_sim_state state;
-	struct vfm_sim_ring ring;
-	uint8_t page[4096];
 	int ret = vfm_sim_get_state(dev, &state, err);
 
-	if (!ret)
-		ret = vfm_sim_check_state(&state, err);
+	return ret ? ret : vfm_sim_check_state(&state, err);
+}
+
+int rig_check(struct rig *r, struct vfm_device *dev, struct vfm_memory *mem, struct vfm_err *err)
+{
+	struct vfm_sim_ring ring;
+	uint8_t page[4096];
+	int ret = rig_check_state(dev, err);
+
 	if (ret || !mem)
 		return ret;
 	ret = vfm_sim_get_ring(dev, &ring, err);
@@ -183,6 +190,17 @@ void rig_hear_hello(int fd)
 	uint8_t wire[VFM_HELLO_SIZE];
 
 	assert_int_equal(recv(fd, wire, sizeof(wire), MSG_WAITALL), sizeof(wire));
+}
+
+void rig_empty_dir(const char *name)
+{
+	DIR *dir = opendir(name);
+	const struct dirent *entry;
+
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	closedir(dir);
 }
 
 static void *receive(void *arg)
