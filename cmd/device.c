@@ -120,6 +120,8 @@ static void on_progress(void *user, const struct vfm_migration_report *now)
 int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, struct vfm_device *dev,
 		  struct vfm_err *err)
 {
+	int ret;
+
 	*run = (struct cmd_run){ .args = args, .events.fd = -1, .signal_fd = cmd_signals(err) };
 	if (run->signal_fd < 0)
 		return run->signal_fd;
@@ -138,7 +140,11 @@ int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, struct vfm_d
 	run->opts.memory_limit = args->memory_limit;
 	run->opts.progress = on_progress;
 	run->opts.user = run;
-	return cmd_events_begin(&run->events, args, dev, err);
+	if (args->etcd && !args->journal)
+		return vfm_fail(err, CMD_MISUSE, "--etcd without --journal");
+	ret = cmd_store_open(&run->store, args, err);
+	run->opts.store = run->store;
+	return ret ? ret : cmd_events_begin(&run->events, args, dev, err);
 }
 
 /* What an interrupted user wants to know before anything else. */
@@ -266,6 +272,8 @@ int cmd_run_report(struct cmd_run *run, int ret,
 	struct vfm_err shown;
 	int printed;
 
+	vfm_store_free(run->store);
+	run->store = NULL;
 	if (!run->args->json)
 		return ret;
 	j = cmd_json_new();

@@ -33,6 +33,7 @@
  * @uris, @nr_uris: the devices, in the order of the unit; at least one
  * @store, @key: who decides whose they are: addresses of a store, and a key in it; NULL:
  *	the journals do
+ * @store_tls: folder of certificates for it; NULL: none
  * @peer: a terminated text, for people
  */
 struct vfm_journal_head {
@@ -41,6 +42,7 @@ struct vfm_journal_head {
 	size_t nr_uris;
 	const char *store;
 	const char *key;
+	const char *store_tls;
 	char peer[VFM_JOURNAL_PEER];
 };
 

@@ -74,6 +74,7 @@ VFM_API int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, stru
 	r.opts.memory_limit = given.memory_limit;
 	r.opts.before_run = given.before_run;
 	r.opts.journal = given.journal;
+	r.opts.store = given.store;
 	r.opts.user = given.user;
 	given.tls = NULL;
 	ret = vfm_engine_thread(&thread, receive, &r);
