@@ -472,8 +472,11 @@ void vfm_handover_refused(struct vfm_engine *e, bool done)
 {
 	if (!e->owner || e->stay || !done)
 		return;
-	/* A source that could not write that it has kept the device asks, although it told us. */
-	if (has_said(e, VFM_HANDOVER_RESET) && e->doubt)
+	/*
+	 * A source that could not write that it has kept the device asks, although it told us;
+	 * but not us, if it can ask the store.
+	 */
+	if (has_said(e, VFM_HANDOVER_RESET) && e->doubt && !tell_kept(e))
 		(void)!say(e, VFM_HANDOVER_RESET, VFM_JOURNAL_DONE, NULL);
 	else
 		forget(e);

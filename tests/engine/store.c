@@ -134,9 +134,11 @@ static bool cut_at(bool reverse, unsigned int record, size_t bytes, enum fake_fa
 	relay_stop(&relay);
 	snprintf(what, sizeof(what), "cut in record %u of the %s, store of the %s %s at %u", record,
 		 side_names[reverse], side_names[end], fault_names[fault], at);
-	/* a cut alone leaves nothing open */
+	/* a cut alone leaves nothing open; a destination that runs may wait for a source to ask */
 	if (!at && owners() != 1)
 		fail_msg("%s: %u owners at once", what, owners());
+	if (!at && (count_journals(SOURCE) || (count_journals(DESTINATION) && !rig_owns(rig.dst))))
+		fail_msg("%s: a journal is left at once", what);
 	settle_alone(record % 2 ? SOURCE : DESTINATION, what);
 	return relay.hit;
 }
@@ -259,6 +261,210 @@ static void one_half_dies_and_the_store_fails_the_other(void **state)
 	assert_true(runs > 300);
 }
 
+/* ---- epochs ----------------------------------------------------------------------- */
+
+/* Whether a second try can begin: the devices have found their way back by themselves. */
+static bool may_try_again(void)
+{
+	enum vfm_state s = rig_state(rig.src), d = rig_state(rig.dst);
+
+	rig.ws->fault = rig.wd->fault = WRAP_NONE;
+	return (s == VFM_STATE_RUNNING || s == VFM_STATE_STOP) &&
+	       (d == VFM_STATE_RUNNING || d == VFM_STATE_STOP);
+}
+
+/* Both recover what is left from before, and the device stays where it is now. */
+static void recover_the_past(bool paused, const char *what)
+{
+	struct half half;
+
+	for (int i = 0; i < 2; i++) {
+		(void)!recover_alone((enum side)i, &half);
+		if (rig_state(rig.src) != VFM_STATE_STOP)
+			fail_msg("%s: the source has it again: %s", what, half.said);
+		if (!paused && !rig_owns(rig.dst))
+			fail_msg("%s: the destination has lost it: %s", what, half.said);
+	}
+}
+
+/*
+ * The half dies, the move is tried again and works, and only then somebody recovers what the
+ * first try has left: it says that the source had the device, which it has no more. Without the
+ * store nothing may be done, and with it nothing is to be done.
+ */
+static bool try_again(enum side side, unsigned int n, unsigned int *again)
+{
+	char what[96];
+	bool died, paused;
+
+	open_stored();
+	aim(side, n, AFTER);
+	migrate_pair();
+	died = victim.dead;
+	snprintf(what, sizeof(what), "%s dies at %u, %s, and it is tried again", side_names[side],
+		 n, victim.what);
+	if (died && may_try_again()) {
+		paused = rig_state(rig.src) == VFM_STATE_STOP;
+		aim(NOBODY, 0, BEFORE);
+		migrate_pair();
+		if (rig.report.phase == VFM_PHASE_DONE) {
+			++*again;
+			fake_aim(&fake, SOURCE, FAKE_DOWN, 1);
+			fake_aim(&fake, DESTINATION, FAKE_DOWN, 1);
+			recover_the_past(paused, what);
+			fake_heal(&fake);
+			recover_the_past(paused, what);
+			if (count_journals(SOURCE) + count_journals(DESTINATION))
+				fail_msg("%s: a journal is left", what);
+		}
+	}
+	rig_close(&rig);
+	return died;
+}
+
+static void what_an_earlier_try_has_left_is_the_past(void **state)
+{
+	unsigned int again = 0;
+
+	(void)state;
+	for (enum side side = SOURCE; side <= DESTINATION; side++) {
+		unsigned int n = 1;
+
+		while (try_again(side, n, &again))
+			assert_true(++n < MOST);
+	}
+	print_message("# %u moved at the second try\n", again);
+	assert_true(again > 20);
+}
+
+/* ---- races ------------------------------------------------------------------------ */
+
+/* Just before the destination says that it has the device, it is said that the source keeps it. */
+static bool keep_before_commit(const struct fake_end *end)
+{
+	char *state = strstr(end->store->now.data, "\"state\":\"moving\"");
+
+	if (end != &fake.ends[DESTINATION] || end->calls != 1 || !state)
+		return true;
+	memmove(state + strlen("\"state\":\"kept\""), state + strlen("\"state\":\"moving\""),
+		strlen(state + strlen("\"state\":\"moving\"")) + 1);
+	memcpy(state, "\"state\":\"kept\"", strlen("\"state\":\"kept\""));
+	end->store->now.size = strlen(end->store->now.data);
+	end->store->now.revision = ++end->store->clock;
+	return true;
+}
+
+static void a_destination_that_is_too_late_resets(void **state)
+{
+	(void)state;
+	open_stored();
+	aim(NOBODY, 0, BEFORE);
+	fake.ends[DESTINATION].gate = keep_before_commit;
+	migrate_pair();
+	assert_non_null(strstr(fake.now.data, "kept"));
+	assert_true(rig_owns(rig.src));
+	assert_int_equal(rig_state(rig.dst), VFM_STATE_RUNNING);
+	assert_false(rig_owns(rig.dst));
+	assert_int_equal(count_journals(SOURCE), 0);
+	assert_int_equal(count_journals(DESTINATION), 0);
+	rig_close(&rig);
+}
+
+/* ---- both or neither ---------------------------------------------------------------- */
+
+/* What the source is told, when the two decide as given. */
+static void refused(struct vfm_store *src, struct vfm_store *dst, const char *text)
+{
+	struct vfm_store *kept[2] = { stores[0], stores[1] };
+
+	open_stored();
+	aim(NOBODY, 0, BEFORE);
+	stores[0] = src;
+	stores[1] = dst;
+	migrate_pair();
+	stores[0] = kept[0];
+	stores[1] = kept[1];
+	if (!strstr(rig.err.msg, text))
+		fail_msg("\"%s\" is not \"%s\"", rig.err.msg, text);
+	assert_true(rig_owns(rig.src));
+	assert_int_equal(rig_state(rig.dst), VFM_STATE_RUNNING);
+	assert_int_equal(rig.ws->orphan, -1);
+	assert_int_equal(rig.wd->orphan, -1);
+	assert_int_equal(count_journals(SOURCE) + count_journals(DESTINATION), 0);
+	rig_close(&rig);
+}
+
+static void both_sides_decide_alike_or_do_not_begin(void **state)
+{
+	static struct fake_store elsewhere;
+	struct vfm_store *other, *named;
+
+	(void)state;
+	fake_reset(&elsewhere);
+	other = fake_new(&elsewhere, DESTINATION, "destination", "device", TIMEOUT_MS);
+	named = fake_new(&fake, DESTINATION, "destination", "nic0", TIMEOUT_MS);
+	refused(stores[0], NULL, "the source decides by key vfmig/owner/device in a store");
+	refused(NULL, stores[1], "we decide by a store, and the source uses none");
+	refused(stores[0], named,
+		"the source uses key vfmig/owner/device in the store, and we vfmig/owner/nic0");
+	refused(stores[0], other, "the source must use the same store");
+	vfm_store_free(other);
+	vfm_store_free(named);
+}
+
+/* A destination that was given no name takes the source's, which is the migration's. */
+static void a_key_need_not_be_named(void **state)
+{
+	struct vfm_store *kept[2] = { stores[0], stores[1] };
+
+	(void)state;
+	open_stored();
+	aim(NOBODY, 0, BEFORE);
+	for (int i = 0; i < 2; i++)
+		stores[i] = fake_new(&fake, i, side_names[i], NULL, TIMEOUT_MS);
+	migrate_pair();
+	assert_true(rig_owns(rig.dst));
+	/* and has served */
+	assert_int_equal(fake.now.revision, 0);
+	assert_int_equal(count_journals(SOURCE) + count_journals(DESTINATION), 0);
+	for (int i = 0; i < 2; i++) {
+		vfm_store_free(stores[i]);
+		stores[i] = kept[i];
+	}
+	rig_close(&rig);
+}
+
+/* ---- waiting ------------------------------------------------------------------------ */
+
+static int cancel_fd;
+
+static bool cancel_now(const struct fake_end *end)
+{
+	if (end == &fake.ends[SOURCE])
+		eventfd_write(cancel_fd, 1);
+	return true;
+}
+
+/* If that did not get through, the store's silence would be what is told. */
+static void one_can_cancel_while_the_store_is_silent(void **state)
+{
+	struct vfm_migrate_opts opts = rig_opts();
+
+	(void)state;
+	open_stored();
+	cancel_fd = eventfd(0, EFD_CLOEXEC);
+	opts.cancel_fd = cancel_fd;
+	opts.journal = dirs[0];
+	opts.store = fake_new(&fake, SOURCE, "a", "device", 20000);
+	fake_aim(&fake, SOURCE, FAKE_HANG, 1);
+	fake.ends[SOURCE].gate = cancel_now;
+	assert_int_equal(rig_migrate(&rig, &opts), -ECANCELED);
+	assert_true(rig_owns(rig.src));
+	vfm_store_free((struct vfm_store *)opts.store);
+	close(cancel_fd);
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -267,6 +473,11 @@ int main(void)
 		cmocka_unit_test(every_call_to_the_store_fails_once),
 		cmocka_unit_test(the_store_fails_and_the_connection_too),
 		cmocka_unit_test(one_half_dies_and_the_store_fails_the_other),
+		cmocka_unit_test(what_an_earlier_try_has_left_is_the_past),
+		cmocka_unit_test(a_destination_that_is_too_late_resets),
+		cmocka_unit_test(both_sides_decide_alike_or_do_not_begin),
+		cmocka_unit_test(a_key_need_not_be_named),
+		cmocka_unit_test(one_can_cancel_while_the_store_is_silent),
 	};
 	int failed;
 
