@@ -112,31 +112,37 @@ static const char *next_endpoint(const char **list, char out[URL_MAX])
 
 	if (!**list)
 		return NULL;
-	/* one that is too long is cut, and then no address any more */
-	len = VFM_MIN(len, URL_MAX - 1);
-	snprintf(out, URL_MAX, "%.*s", (int)len, *list);
+	/* one that is too long is none */
+	snprintf(out, URL_MAX, "%.*s", len < URL_MAX ? (int)len : 0, *list);
 	*list += len + ((*list)[len] == ',');
 	for (len = strlen(out); len && out[len - 1] == '/'; len--)
 		out[len - 1] = '\0';
 	return out;
 }
 
-int vfm_etcd_check(const char *endpoints, const char *tls, bool insecure, struct vfm_err *err)
+/* A handle of its own: in one that has an address already, others may be relative to that. */
+static int check_endpoint(const char *text, const char *tls, bool insecure, struct vfm_err *err)
 {
 	CURLU *url = curl_url();
+	int ret = url ? check_url(url, text, tls, insecure, err)
+		      : vfm_fail(err, -ENOMEM, "no memory for an address");
+
+	curl_url_cleanup(url);
+	return ret;
+}
+
+int vfm_etcd_check(const char *endpoints, const char *tls, bool insecure, struct vfm_err *err)
+{
 	char text[URL_MAX];
 	unsigned int count = 0;
-	int ret = url ? 0 : vfm_fail(err, -ENOMEM, "no memory for an address");
+	int ret = *endpoints ? 0 : vfm_fail(err, -EINVAL, "no address of a store");
 
-	if (!ret && !*endpoints)
-		ret = vfm_fail(err, -EINVAL, "no address of a store");
 	while (!ret && next_endpoint(&endpoints, text)) {
-		ret = check_url(url, text, tls, insecure, err);
+		ret = check_endpoint(text, tls, insecure, err);
 		if (!ret && ++count > ENDPOINTS_MAX)
 			ret = vfm_fail(err, -E2BIG, "more than %u addresses of a store",
 				       ENDPOINTS_MAX);
 	}
-	curl_url_cleanup(url);
 	return ret;
 }
 
