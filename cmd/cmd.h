@@ -104,6 +104,7 @@ enum cmd_option_id {
 	CMD_OPT_ETCD_PREFIX,
 	CMD_OPT_ETCD_NODE,
 	CMD_OPT_ETCD_TLS,
+	CMD_OPT_ETCD_TIMEOUT,
 	CMD_NR_OPTIONS,
 };
 #define CMD_BIT(id) (UINT64_C(1) << CMD_OPT_##id)
@@ -143,6 +144,7 @@ struct cmd_args {
 	struct cmd_memory_list memory, to_memory;
 	const char *tls, *tls_peer;
 	const char *etcd, *etcd_key, *etcd_prefix, *etcd_node, *etcd_tls;
+	uint64_t etcd_timeout_s;
 	uint64_t rate;
 };
 

@@ -136,6 +136,9 @@ static const struct option_row rows[CMD_NR_OPTIONS] = {
 		.help = "who we are there; the name of this host when not given" },
 	[CMD_OPT_ETCD_TLS] = { "etcd-tls", KIND_TEXT, FIELD(etcd_tls), "DIR",
 		.help = "for https: DIR/ca.pem, cert.pem and key.pem" },
+	[CMD_OPT_ETCD_TIMEOUT] = { "etcd-timeout", KIND_NUMBER, FIELD(etcd_timeout_s), "S", .min = 1,
+		.max = 3600, .standard = 10,
+		.help = "longest time for one question to it, all tries together; default 10" },
 	[CMD_OPT_KEEP] = { "keep", KIND_FLAG, FIELD(keep),
 		.help = "keep the folder with the sockets and logs" },
 };

@@ -20,6 +20,8 @@ static const char *lonely(const struct cmd_args *args)
 		return "--etcd-prefix";
 	if (args->etcd_node)
 		return "--etcd-node";
+	if (args->given & CMD_BIT(ETCD_TIMEOUT))
+		return "--etcd-timeout";
 	return args->etcd_tls ? "--etcd-tls" : NULL;
 }
 
@@ -40,6 +42,7 @@ int cmd_store_open(struct vfm_store **store, const struct cmd_args *args, struct
 	opts.node = args->etcd_node;
 	opts.tls = args->etcd_tls;
 	opts.insecure = args->insecure;
+	opts.timeout_ms = (unsigned int)(args->etcd_timeout_s * 1000);
 	ret = vfm_store_new(store, &opts, err);
 	if (ret == -EPERM) {
 		snprintf(text, sizeof(text), "%s", err->msg);

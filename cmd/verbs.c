@@ -16,7 +16,7 @@
 
 #define STORE_OPTIONS                                                                              \
 	(CMD_BIT(ETCD) | CMD_BIT(ETCD_KEY) | CMD_BIT(ETCD_PREFIX) | CMD_BIT(ETCD_NODE) |           \
-	 CMD_BIT(ETCD_TLS) | CMD_BIT(INSECURE))
+	 CMD_BIT(ETCD_TLS) | CMD_BIT(ETCD_TIMEOUT) | CMD_BIT(INSECURE))
 
 #define WIRE_NOTES                                                                                 \
 	"Without --tls the connection is neither encrypted nor authenticated. An address\n"        \
@@ -126,8 +126,8 @@ static const struct cmd_verb verbs[] = {
 		.nr_operands = 1,
 		.options = CMD_BIT(PEER) | CMD_BIT(LISTEN) | CMD_BIT(OWNER) | CMD_BIT(ID) |
 			   CMD_BIT(TIMEOUT) | CMD_BIT(READY_FD) | CMD_BIT(INSECURE) |
-			   CMD_BIT(ETCD) | CMD_BIT(ETCD_NODE) | CMD_BIT(ETCD_TLS) | CMD_BIT(QUIET) |
-			   CMD_BIT(JSON),
+			   CMD_BIT(ETCD) | CMD_BIT(ETCD_TLS) | CMD_BIT(ETCD_TIMEOUT) |
+			   CMD_BIT(QUIET) | CMD_BIT(JSON),
 		.summary = "settle whose device it is after a crash, by the journals in DIR",
 		.notes =
 			"A journal that names a store is settled by that; --etcd says where else "

@@ -117,8 +117,8 @@ struct vfm_recovered {
  * @open: vfm_open(), or what does the same
  * @each: is told of every journal at the end, may be NULL
  * @user: for @each
- * @store: asked in place of the one that a journal names, about the key that it names; NULL:
- *	that one. Journals that name none do not need it
+ * @store: asked in place of the one that a journal names, about the key and by the name of a node
+ *	that it has; NULL: that one. Journals that name none do not need it
  */
 struct vfm_recover_opts {
 	size_t size;

@@ -27,7 +27,7 @@ enum vfm_decision {
 
 /** struct vfm_claim_side - a node and the device at it; empty: not known */
 struct vfm_claim_side {
-	char node[VFM_STORE_NODE];
+	char node[VFM_JOURNAL_NODE];
 	char device[VFM_CLAIM_DEVICE];
 };
 

@@ -112,7 +112,7 @@ static bool read_decision(enum vfm_decision *decision, const json_t *root)
 static bool read_root(struct vfm_claim_value *value, const json_t *root)
 {
 	json_int_t epoch = json_integer_value(json_object_get(root, "epoch"));
-	char owner[VFM_STORE_NODE];
+	char owner[VFM_JOURNAL_NODE];
 	bool sides;
 
 	if (json_integer_value(json_object_get(root, "vfmig")) != VERSION || epoch < 1)

@@ -280,6 +280,7 @@ int vfm_handover_begin(struct vfm_engine *e)
 	if (e->claim) {
 		head.store = e->opts.store->endpoints;
 		head.store_tls = e->opts.store->tls;
+		head.store_node = e->opts.store->node;
 		head.key = e->claim->key;
 		ret = vfm_owner_store_new(&e->owner, e->opts.journal, &head, flags, e->claim, &wait,
 					  &e->err);

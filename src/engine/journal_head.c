@@ -37,6 +37,7 @@
 #define ATTRIBUTE_STORE 2u
 #define ATTRIBUTE_KEY 3u
 #define ATTRIBUTE_STORE_TLS (4u | OPTIONAL)
+#define ATTRIBUTE_STORE_NODE (5u | OPTIONAL)
 
 /* What a head that was read points to. */
 struct texts {
@@ -60,6 +61,8 @@ static const struct {
 	  "the key in the store" },
 	{ ATTRIBUTE_STORE_TLS, offsetof(struct vfm_journal_head, store_tls), VFM_JOURNAL_STORE,
 	  "the folder of certificates for the store" },
+	{ ATTRIBUTE_STORE_NODE, offsetof(struct vfm_journal_head, store_node), VFM_JOURNAL_NODE,
+	  "our name in the store" },
 };
 
 static const char **text_in(struct vfm_journal_head *head, size_t i)

@@ -54,6 +54,7 @@ static int open_store(struct vfm_store **out, const struct vfm_journal *j, struc
 
 	opts.endpoints = j->head.store;
 	opts.tls = j->head.store_tls;
+	opts.node = j->head.store_node;
 	opts.insecure = true;
 	return vfm_store_new(out, &opts, err);
 }
@@ -111,6 +112,9 @@ int vfm_recover_by_store(const struct vfm_recover_opts *opts, struct vfm_journal
 	}
 	if (!ret)
 		ret = vfm_claim_new(&c, store, &j->head.who, j->head.key, j->head.uris[0], err);
+	/* wherever the store is by now, we are who we were */
+	if (!ret && j->head.store_node)
+		snprintf(c->own.node, sizeof(c->own.node), "%s", j->head.store_node);
 	if (!ret)
 		ret = settle(c, j, wait, err);
 	vfm_claim_free(c);

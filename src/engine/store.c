@@ -40,7 +40,7 @@ static int check_names(const struct vfm_store_opts *opts, const char *prefix, co
 				"\"%.100s%.100s\" is not a key: it has printable characters of "
 				"ASCII without spaces, %u at most",
 				prefix, opts->key ? opts->key : "", VFM_JOURNAL_KEY - 1);
-	if (!node[0] || !is_name(node) || strlen(node) >= VFM_STORE_NODE)
+	if (!node[0] || !is_name(node) || strlen(node) >= VFM_JOURNAL_NODE)
 		return vfm_fail(err, -EINVAL, "\"%.100s\" is not the name of a node", node);
 	if (strlen(opts->endpoints) >= VFM_JOURNAL_STORE)
 		return vfm_fail(err, -EINVAL, "the addresses of the store are too long");

@@ -11,9 +11,6 @@
 #include "engine/journal_head.h"
 #include "engine/kv.h"
 
-/* The name of a node, with its terminating zero. */
-#define VFM_STORE_NODE 128
-
 /**
  * struct vfm_store - does not change after it was made
  * @endpoints, @tls: as they were given; @tls is absolute
@@ -25,7 +22,7 @@ struct vfm_store {
 	char *tls;
 	char *key;
 	char *prefix;
-	char node[VFM_STORE_NODE];
+	char node[VFM_JOURNAL_NODE];
 	unsigned int timeout_ms;
 	int (*connect)(struct vfm_kv **out, const struct vfm_store *store, struct vfm_err *err);
 	void *user;
