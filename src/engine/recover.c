@@ -149,9 +149,11 @@ static bool pass_store(const struct recovery *r, struct vfm_journal *j, struct v
 	struct vfm_err err;
 	int ret;
 
-	if (!j->head.store || j->flags & VFM_JOURNAL_PERSON)
+	if (!j->head.store)
 		return true;
 	ret = ask_store(r, j, &err);
+	if (j->flags & VFM_JOURNAL_PERSON)
+		return true;
 	one->by_store = !ret;
 	describe(one, j);
 	if (!ret || (ret < 0 && j->flags & VFM_JOURNAL_DONE))
