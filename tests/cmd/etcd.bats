@@ -12,12 +12,6 @@ load common
 load pair
 load etcd
 
-setup_file() {
-	command -v etcd >/dev/null || skip "no etcd"
-	[[ $("$VFMIG" migrate --journal / --etcd x sim:dma sim:dma 2>&1) != *"built without etcd"* ]] ||
-		skip "built without etcd"
-}
-
 SMALL=sim:dma,state=1M
 
 # both_use OPTION...: what send and receive of start_pair are given, with a journal each
