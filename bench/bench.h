@@ -65,6 +65,9 @@ double bench_migrate(const struct vfm_tls *tls);
 /** bench_predict() - a table of predicted against measured downtime, not a row with a ratio. */
 void bench_predict(unsigned long rounds);
 
+/** bench_cancel() - a table of how long after a cancellation the source runs again. */
+void bench_cancel(void);
+
 /* ---- helpers --------------------------------------------------------------- */
 
 /** bench_seconds() - monotonic. */

@@ -3,7 +3,8 @@
 
 /*
  * vfmig-bench [--rounds N] [--row TEXT]: all rows, or those whose name has TEXT in it. Some take
- * long and are not among all; --row predict is a table of its own: see predict.c.
+ * long and are not among all; --row predict and --row cancel are tables of their own: see
+ * predict.c and cancel.c.
  */
 
 #include "bench.h"
@@ -113,6 +114,10 @@ int main(int argc, char **argv)
 	/* Long, and another kind of question: only when asked for. */
 	if (only && !strcmp(only, "predict")) {
 		bench_predict(rounds);
+		return 0;
+	}
+	if (only && !strcmp(only, "cancel")) {
+		bench_cancel();
 		return 0;
 	}
 	printf("best of %lu interleaved rounds; medians in brackets\n", rounds);

@@ -17,11 +17,20 @@
 #define HUGE_BYTES (UINT64_C(16) << 30)
 #define URI "sim:dma,features=1,state=256M,dirty=0,bar=64K"
 
-/* What is moved: a device by name, or one that costs nothing; and how it is protected. */
+#define UNIT 256
+#define SMALL_URI "sim:dma,features=1,state=1M,dirty=0,bar=64K"
+#define SLOW_UNIT 8
+#define SLOW_URI "sim:dma,state=2M,initial=4K,dirty=0,save-rate=100M,load-rate=100M,arc-us=5000"
+
+/*
+ * What is moved: a device by name, or one that costs nothing, or so many of them as a unit
+ * (0: one); and how it is protected.
+ */
 struct moved {
 	const char *uri;
 	uint64_t bytes;
 	const struct vfm_tls *tls;
+	size_t count;
 };
 
 static void open_device(struct vfm_device **dev, const struct moved *moved)
@@ -34,51 +43,80 @@ static void open_device(struct vfm_device **dev, const struct moved *moved)
 		bench_ok(bench_null_device(dev, moved->bytes, &err), &err);
 }
 
+static struct vfm_unit open_unit(const struct moved *moved)
+{
+	size_t count = VFM_MAX(moved->count, 1);
+	struct vfm_device **devs = calloc(count, sizeof(*devs));
+
+	for (size_t i = 0; i < count; i++)
+		open_device(&devs[i], moved);
+	return (struct vfm_unit){ .size = sizeof(struct vfm_unit), .devs = devs, .nr_devs = count };
+}
+
+static void close_unit(const struct vfm_unit *unit)
+{
+	for (size_t i = 0; i < unit->nr_devs; i++)
+		vfm_device_close(unit->devs[i]);
+	free((void *)unit->devs);
+}
+
+static struct vfm_migrate_opts opts_of(const struct moved *moved)
+{
+	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+
+	opts.tls = moved->tls;
+	opts.allow_no_p2p = true;
+	opts.max_downtime_ms = 0;
+	return opts;
+}
+
+/* What the source tells at the end: what was resident there at most, and its downtime. */
+struct told {
+	uint64_t peak, downtime_us;
+};
+
 /* Ends with what was resident here at most. */
 static void send_half(int socket, void *user)
 {
-	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
-	struct vfm_migration_report report;
-	struct vfm_device *dev;
-	struct vfm_err err;
 	const struct moved *moved = user;
-	uint64_t peak;
+	struct vfm_migrate_opts opts = opts_of(moved);
+	struct vfm_unit unit = open_unit(moved);
+	struct vfm_migration_report report;
+	struct vfm_err err;
+	struct told told;
 
-	opts.tls = moved->tls;
-	opts.max_downtime_ms = 0;
-	open_device(&dev, moved);
 	bench_peak();
 	/* Ready: what it takes to make the device is not measured. */
 	bench_ok(vfm_write_full(socket, "", 1, NULL), NULL);
-	bench_ok(vfm_migrate_send(dev, NULL, socket, &opts, &report, &err), &err);
-	peak = bench_peak();
-	bench_ok(vfm_write_full(socket, &peak, sizeof(peak), NULL), NULL);
-	vfm_device_close(dev);
+	bench_ok(vfm_migrate_send_unit(&unit, socket, &opts, &report, &err), &err);
+	told = (struct told){ bench_peak(), report.downtime_us };
+	bench_ok(vfm_write_full(socket, &told, sizeof(told), NULL), NULL);
+	close_unit(&unit);
 }
 
 /* Both halves: what the destination reports, and what was resident in either at most. */
-static void move(const struct moved *moved, struct vfm_migration_report *report, uint64_t *peak)
+static struct told move(const struct moved *moved, struct vfm_migration_report *report)
 {
-	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+	struct vfm_migrate_opts opts = opts_of(moved);
 	struct moved copy = *moved;
-	struct vfm_device *dev;
 	struct vfm_err err;
 	int socket;
 	pid_t child = bench_child(&socket, true, send_half, &copy);
-	uint64_t theirs;
+	/* Made after the fork: what is shared with the child would be copied while it loads. */
+	struct vfm_unit unit = open_unit(moved);
+	struct told told;
+	uint64_t peak;
 	char ready;
 
-	opts.tls = moved->tls;
-	/* Made after the fork: what is shared with the child would be copied while it loads. */
-	open_device(&dev, moved);
 	bench_ok((int)vfm_read_full(socket, &ready, 1, NULL), NULL);
 	bench_peak();
-	bench_ok(vfm_migrate_receive(dev, NULL, socket, &opts, report, &err), &err);
-	*peak = bench_peak();
-	bench_ok((int)vfm_read_full(socket, &theirs, sizeof(theirs), NULL), NULL);
-	*peak = VFM_MAX(*peak, theirs);
+	bench_ok(vfm_migrate_receive_unit(&unit, socket, &opts, report, &err), &err);
+	peak = bench_peak();
+	bench_ok((int)vfm_read_full(socket, &told, sizeof(told), NULL), NULL);
+	told.peak = VFM_MAX(peak, told.peak);
 	bench_reap(child, socket);
-	vfm_device_close(dev);
+	close_unit(&unit);
+	return told;
 }
 
 static double bare_tcp(void *user)
@@ -91,9 +129,9 @@ static double bare_tcp(void *user)
 static double migrate(void *user)
 {
 	struct vfm_migration_report report;
-	uint64_t peak, us;
+	uint64_t us;
 
-	move(user, &report, &peak);
+	move(user, &report);
 	us = report.phases[VFM_PHASE_STOP_COPY].us + report.phases[VFM_PHASE_LOAD].us;
 	return (double)report.state_bytes * 1e6 / (double)us;
 }
@@ -129,10 +167,32 @@ static double default_limit(void *user)
 static double migrate_memory(void *user)
 {
 	struct vfm_migration_report report;
-	uint64_t peak;
 
-	move(user, &report, &peak);
-	return (double)peak;
+	return (double)move(user, &report).peak;
+}
+
+/* The same state in one device. */
+static double migrate_one(void *user)
+{
+	struct moved moved = { .uri = URI };
+
+	(void)user;
+	return migrate(&moved);
+}
+
+static double downtime(void *user)
+{
+	struct vfm_migration_report report;
+
+	return (double)move(user, &report).downtime_us / 1e6;
+}
+
+static double downtime_of_one(void *user)
+{
+	struct moved moved = { .uri = SLOW_URI };
+
+	(void)user;
+	return downtime(&moved);
 }
 
 static void *sim(void)
@@ -163,6 +223,27 @@ static void *huge(void)
 	return &moved;
 }
 
+static void *unit(void)
+{
+	static struct moved moved = { .uri = SMALL_URI, .count = UNIT };
+
+	return &moved;
+}
+
+static void *slow_unit(void)
+{
+	static struct moved moved = { .uri = SLOW_URI, .count = SLOW_UNIT };
+
+	return &moved;
+}
+
+static void *large_unit(void)
+{
+	static struct moved moved = { .bytes = LARGE_BYTES / UNIT, .count = UNIT };
+
+	return &moved;
+}
+
 static void forget(void *user)
 {
 	(void)user;
@@ -181,6 +262,12 @@ const struct bench_row bench_migrate_rows[] = {
 	  bare_tcp, migrate, forget },
 	{ "migrate, slow devices", "reading one of them alone", BENCH_RATE, 0.9, slow_sim,
 	  read_alone, migrate, forget },
+	{ "256 devices as one unit", "one device with all the state", BENCH_RATE, 0.9, unit,
+	  migrate_one, migrate, forget },
+	{ "8 slow devices as one unit, downtime", "of one of them", BENCH_SECONDS, 1.25, slow_unit,
+	  downtime_of_one, downtime, forget },
+	{ "256 devices, 4 GiB, resident memory", "the default limit", BENCH_BYTES, 1.0, large_unit,
+	  default_limit, migrate_memory, forget },
 	{ "migrate 4 GiB, resident memory", "the default limit", BENCH_BYTES, 1.0, large,
 	  default_limit, migrate_memory, forget },
 	{ "migrate 16 GiB, resident memory", "the default limit", BENCH_BYTES, 1.0, huge,

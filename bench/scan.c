@@ -13,6 +13,7 @@
 
 #include "base/bitmap.h"
 #include "base/util.h"
+#include "random.h"
 
 #define PAGES (UINT64_C(1) << 28)
 #define WORDS (PAGES / 64)
@@ -26,22 +27,19 @@ struct scan {
 	uint64_t dirty; /* pages */
 };
 
-static uint64_t random_below(uint64_t *seed, uint64_t limit)
-{
-	*seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (*seed >> 32) % limit;
-}
-
 /* A row of @length pages at a random place in every @every * @length. */
 static struct scan *dirty_pages(uint64_t every, uint64_t length)
 {
 	struct scan *s = calloc(1, sizeof(*s));
 	uint64_t seed = 1;
 
-	s->map = malloc(WORDS * sizeof(*s->map));
+	if (s)
+		s->map = malloc(WORDS * sizeof(*s->map));
+	if (!s || !s->map)
+		bench_die("no memory for the log of 1 TiB");
 	memset(s->map, 0, WORDS * sizeof(*s->map));
 	for (uint64_t at = 0; at < PAGES; at += every * length) {
-		vfm_bitmap_set_range(s->map, at + random_below(&seed, (every - 1) * length),
+		vfm_bitmap_set_range(s->map, at + test_random_below(&seed, (every - 1) * length),
 				     length);
 		s->dirty += length;
 	}

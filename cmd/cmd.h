@@ -11,7 +11,8 @@
  *   options.c   the table of options, getopt_long over it, help, completion
  *   errors.c    one line on standard error
  *   json.c      one object on standard output
- *   device.c    opening, signals, progress, the report
+ *   device.c    signals, progress, the report
+ *   end.c       the devices of one end of a move
  *   events.c    --events
  *   memory.c    --memory
  *   address.c   HOST:PORT and unix:PATH
@@ -105,6 +106,7 @@ enum cmd_option_id {
 	CMD_OPT_ETCD_NODE,
 	CMD_OPT_ETCD_TLS,
 	CMD_OPT_ETCD_TIMEOUT,
+	CMD_OPT_ALLOW_NO_P2P,
 	CMD_NR_OPTIONS,
 };
 #define CMD_BIT(id) (UINT64_C(1) << CMD_OPT_##id)
@@ -130,9 +132,10 @@ enum cmd_protocol { CMD_PROTOCOL_V2, CMD_PROTOCOL_V1, CMD_PROTOCOL_V2_V1, CMD_PR
 struct cmd_args {
 	const struct cmd_verb *verb;
 	char **operands;
+	size_t nr_operands;
 	uint64_t given; /* CMD_BIT() of the options that were there */
 
-	bool json, quiet, records, once, no_extension, insecure, keep;
+	bool json, quiet, records, once, no_extension, insecure, keep, allow_no_p2p;
 	uint64_t ready_fd, compress, max_downtime_ms, max_rounds, timeout_s, memory_limit;
 	uint64_t max_time_s, on_limit, wire_rate; /* enum vfm_on_limit */
 	uint64_t state, demo_memory, dirty, dma_rate;
@@ -148,12 +151,19 @@ struct cmd_args {
 	uint64_t rate;
 };
 
-/** struct cmd_verb - a row of the table */
+/**
+ * struct cmd_verb - a row of the table
+ * @nr_operands: how many there are
+ * @most_operands: how many there may be, when that is more; 0: it is not
+ * @in_pairs: there are two of them each time
+ */
 struct cmd_verb {
 	const char *name;
 	int (*run)(const struct cmd_args *args, struct vfm_err *err);
 	const char *operands;
 	unsigned int nr_operands;
+	unsigned int most_operands;
+	bool in_pairs;
 	uint64_t options; /* CMD_BIT()s */
 	const char *summary;
 	const char *notes;
@@ -222,21 +232,42 @@ static inline void cmd_json_cleanup(struct cmd_json **j)
 /** cmd_open() - vfm_open(), where a wrong URI is misuse. */
 int cmd_open(struct vfm_device **dev, const char *uri, struct vfm_err *err) VFM_MUST_CHECK;
 
-/** struct cmd_end - one end of a move: a device, and the memory of ours behind it */
+/**
+ * struct cmd_end - one end of a move: a device or several, and the memory of ours behind them
+ * @dev: the first of @devs
+ * @reports: of each
+ */
 struct cmd_end {
 	struct vfm_device *dev;
+	struct vfm_device **devs;
+	size_t nr_devs;
+	struct vfm_device_report *reports;
 	struct vfm_memory *mem;
 };
 
 /**
- * cmd_end_open() - open the device, map the memory for it
+ * cmd_end_open() - open the devices, map the memory for them
+ * @uris, @count, @stride: every so manyth text is the URI of one
  * @create: files of memory that are not there are made
+ *
+ * What is open after a failure is for cmd_end_close(), too.
  */
-int cmd_end_open(struct cmd_end *end, const char *uri, const struct cmd_memory_list *memory,
-		 bool create, struct vfm_err *err) VFM_MUST_CHECK;
+int cmd_end_open(struct cmd_end *end, char *const *uris, size_t count, size_t stride,
+		 const struct cmd_memory_list *memory, bool create,
+		 struct vfm_err *err) VFM_MUST_CHECK;
 
-/** cmd_end_memory() - what a source sends: NULL when there is none. */
-struct vfm_memory *cmd_end_memory(const struct cmd_end *end);
+/** cmd_end_of() - one that is a device which was opened otherwise; not to be closed. */
+static inline const struct cmd_end *cmd_end_of(struct cmd_end *end, struct vfm_device **dev)
+{
+	*end = (struct cmd_end){ .dev = *dev, .devs = dev, .nr_devs = 1 };
+	return end;
+}
+
+/** cmd_end_unit() - for the engine. A source without memory has NULL there. */
+struct vfm_unit cmd_end_unit(const struct cmd_end *end, bool source);
+
+/** cmd_check_uris() - misuse, if a device of somebody else's is named twice. */
+int cmd_check_uris(char *const *uris, size_t count, struct vfm_err *err) VFM_MUST_CHECK;
 
 /** cmd_end_close() - whatever of it is there. */
 void cmd_end_close(struct cmd_end *end);
@@ -256,6 +287,7 @@ int cmd_interrupted(int signal_fd, struct vfm_err *err);
  * @fd: -1: there are none
  * @began_ns: what times are counted from
  * @phase: that was told last
+ * @end: the devices at our end, or NULL
  * @missed: events that had no room, since the last that had
  */
 struct cmd_events {
@@ -263,6 +295,7 @@ struct cmd_events {
 	bool own; /* we opened it */
 	uint64_t began_ns, missed;
 	enum vfm_phase phase;
+	const struct cmd_end *end;
 };
 
 /**
@@ -271,6 +304,7 @@ struct cmd_events {
  * @tls: certificates, or NULL
  * @host: that was connected to, when its name counts
  * @store: as --etcd says, or NULL
+ * @end: the devices at our end, or NULL
  */
 struct cmd_run {
 	const struct cmd_args *args;
@@ -282,13 +316,14 @@ struct cmd_run {
 	struct vfm_tls *tls;
 	char host[256];
 	struct vfm_store *store;
+	const struct cmd_end *end;
 };
 
 /**
  * cmd_run_begin() - options of the engine from those of the user; signals, progress
- * @dev: the device at our end, or NULL
+ * @end: the devices at our end, or NULL
  */
-int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, struct vfm_device *dev,
+int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, const struct cmd_end *end,
 		  struct vfm_err *err) VFM_MUST_CHECK;
 
 /**
@@ -309,8 +344,8 @@ int cmd_run_report(struct cmd_run *run, int ret,
 		   struct vfm_err *err);
 
 /** cmd_events_begin() - open what --events names, if it was given, and tell what begins. */
-int cmd_events_begin(struct cmd_events *events, const struct cmd_args *args, struct vfm_device *dev,
-		     struct vfm_err *err) VFM_MUST_CHECK;
+int cmd_events_begin(struct cmd_events *events, const struct cmd_args *args,
+		     const struct cmd_end *end, struct vfm_err *err) VFM_MUST_CHECK;
 
 /** cmd_events_progress() - from the engine's callback. */
 void cmd_events_progress(struct cmd_events *events, const struct vfm_migration_report *now);
@@ -324,6 +359,9 @@ void cmd_json_pci(struct cmd_json *j, const struct vfm_identity *id);
 
 /** cmd_json_prediction() - the fields of a prediction into the object that is open. */
 void cmd_json_prediction(struct cmd_json *j, const struct vfm_prediction *p);
+
+/** cmd_json_devices() - what became of each, as a list; @others: the other side's, or NULL. */
+void cmd_json_devices(struct cmd_json *j, const struct cmd_end *end, const struct cmd_end *others);
 
 /** cmd_json_report() - the fields of a report into the object that is open. */
 void cmd_json_report(struct cmd_json *j, const struct vfm_migration_report *report);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/params.h"
@@ -50,11 +51,23 @@ struct kind {
 	uint64_t size;
 };
 
+/* A device of the stream, and the bytes of its data. */
+struct device {
+	struct vfm_identity id;
+	uint64_t bytes;
+};
+
+/*
+ * struct inspection
+ * @devices, @nr_devices: those whose identity was there
+ */
 struct inspection {
 	const struct cmd_args *args;
 	struct cmd_json *json; /* NULL: for people */
 	struct kind kinds[NR_KINDS];
 	uint64_t records;
+	struct device *devices;
+	size_t nr_devices;
 };
 
 static const char *type_name(uint32_t type)
@@ -105,10 +118,30 @@ static void print_record(const struct inspection *in, const struct vfm_stream_re
 	       in->records, r->offset, type_name(r->type), r->device, r->stored, r->size, flags);
 }
 
+/* The stream's reader has found them in order, and bounds them. */
+static int add_device(struct inspection *in, const struct vfm_stream_record *r)
+{
+	struct device *more =
+		(struct device *)realloc(in->devices, (in->nr_devices + 1) * sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	in->devices = more;
+	more += in->nr_devices++;
+	*more = (struct device){ 0 };
+	return vfm_stream_parse_identity(&more->id, r, NULL);
+}
+
 static int each_record(void *user, const struct vfm_stream_record *r)
 {
 	struct inspection *in = (struct inspection *)user;
 	struct kind *kind = &in->kinds[r->type < NR_KINDS ? r->type : 0];
+	int ret = 0;
+
+	if (r->type == VFM_STREAM_IDENTITY)
+		ret = add_device(in, r);
+	else if (r->type == VFM_STREAM_DEVICE_DATA && r->device < in->nr_devices)
+		in->devices[r->device].bytes += r->size;
 
 	kind->count++;
 	kind->stored += r->stored;
@@ -116,14 +149,13 @@ static int each_record(void *user, const struct vfm_stream_record *r)
 	if (in->args->records)
 		print_record(in, r);
 	in->records++;
-	return 0;
+	return ret;
 }
 
 /* ---- identity ------------------------------------------------------------------------ */
 
 static void json_identity(struct cmd_json *j, const struct vfm_identity *id)
 {
-	cmd_json_open(j, "identity");
 	cmd_json_pci(j, id);
 	cmd_json_u64(j, "migration", id->migration);
 	cmd_json_open_list(j, "regions");
@@ -136,6 +168,17 @@ static void json_identity(struct cmd_json *j, const struct vfm_identity *id)
 		cmd_json_text(j, "params", id->compat.params);
 	}
 	cmd_json_u64(j, "data_size", id->data_size);
+}
+
+static void json_devices(struct cmd_json *j, const struct inspection *in)
+{
+	cmd_json_open_list(j, "device_list");
+	for (size_t i = 0; i < in->nr_devices; i++) {
+		cmd_json_open(j, NULL);
+		json_identity(j, &in->devices[i].id);
+		cmd_json_u64(j, "device_bytes", in->devices[i].bytes);
+		cmd_json_close(j);
+	}
 	cmd_json_close(j);
 }
 
@@ -159,6 +202,15 @@ static void print_identity(const struct vfm_identity *id)
 	       id->migration & VFM_MIGRATION_PRE_COPY ? ", PRE_COPY" : "");
 }
 
+/* Of several: which they are, and what each of them has in the stream. */
+static void print_devices(const struct inspection *in)
+{
+	for (size_t i = 0; i < in->nr_devices; i++) {
+		printf("number      %zu, %" PRIu64 " bytes of state\n", i, in->devices[i].bytes);
+		print_identity(&in->devices[i].id);
+	}
+}
+
 /* ---- all of it ------------------------------------------------------------------------- */
 
 static void json_summary(struct inspection *in, const struct vfm_stream_summary *s)
@@ -173,8 +225,12 @@ static void json_summary(struct inspection *in, const struct vfm_stream_summary 
 	cmd_json_bool(j, "ended", s->ended);
 	cmd_json_text(j, "digest", s->ended ? s->digest : NULL);
 	cmd_json_u64(j, "devices", s->nr_devices);
-	if (s->nr_devices)
+	if (s->nr_devices) {
+		cmd_json_open(j, "identity");
 		json_identity(j, &s->identity);
+		cmd_json_close(j);
+	}
+	json_devices(j, in);
 	cmd_json_open_list(j, "kinds");
 	for (uint32_t t = 0; t < NR_KINDS; t++) {
 		if (!in->kinds[t].count)
@@ -196,7 +252,9 @@ static void print_summary(const struct inspection *in, const struct vfm_stream_s
 	if (s->version)
 		printf("format      version %" PRIu32 ", %" PRIu64 " records, %" PRIu64 " bytes\n",
 		       s->version, s->records, s->bytes);
-	if (s->nr_devices)
+	if (s->nr_devices > 1)
+		print_devices(in);
+	else if (s->nr_devices)
 		print_identity(&s->identity);
 	if (in->records)
 		printf("\n%-12s %9s %14s %14s\n", "kind", "records", "stored", "size");
@@ -250,10 +308,13 @@ int cmd_inspect(const struct cmd_args *args, struct vfm_err *err)
 	vfm_auto_fd int fd = cmd_infile_open(args->operands[0], err);
 	cmd_auto_json struct cmd_json *j = args->json ? cmd_json_new() : NULL;
 	struct inspection in = { .args = args, .json = j };
+	int ret;
 
 	if (fd < 0)
 		return fd;
 	if (args->json && !j)
 		return vfm_fail(err, -ENOMEM, "make the JSON object");
-	return inspect(&in, fd, err);
+	ret = inspect(&in, fd, err);
+	free(in.devices);
+	return ret;
 }

@@ -19,13 +19,14 @@ int cmd_load(const struct cmd_args *args, struct vfm_err *err)
 	struct cmd_file file = { .path = args->operands[1] };
 	struct cmd_run run = { .args = args };
 	struct vfm_device *dev = NULL;
+	struct cmd_end end;
 	vfm_auto_fd int fd = -1;
 	int ret = cmd_open(&dev, args->operands[0], err);
 
 	if (!ret)
 		ret = fd = cmd_infile_open(file.path, err);
 	if (ret >= 0)
-		ret = cmd_run_begin(&run, args, dev, err);
+		ret = cmd_run_begin(&run, args, cmd_end_of(&end, &dev), err);
 	if (!ret)
 		ret = load(&run, dev, fd, err);
 	if (!ret && args->json)

@@ -21,12 +21,20 @@
 /* What a connection was that came to nothing; beside errors and 0. */
 #define STRAY 1
 
+/* The devices come first, and then the address. */
+static const char *address_of(const struct cmd_args *args)
+{
+	return args->operands[args->nr_operands - 1];
+}
+
 static void add_peer(struct cmd_json *j, const void *user)
 {
-	const struct cmd_args *args = (const struct cmd_args *)user;
+	const struct cmd_run *run = (const struct cmd_run *)user;
 
 	cmd_json_text(j, "role", "destination");
-	cmd_json_text(j, "address", args->operands[1]);
+	cmd_json_text(j, "address", address_of(run->args));
+	if (run->end)
+		cmd_json_devices(j, run->end, NULL);
 }
 
 /* Say where we listen: nobody could know a port that the system chose. */
@@ -107,6 +115,7 @@ static void tell_stray(const struct waiting *w, const char *peer, int ret,
 static int receive_one(struct waiting *w, const struct cmd_end *end, struct vfm_err *err)
 {
 	struct vfm_migrate_opts opts = w->run->opts;
+	struct vfm_unit unit = cmd_end_unit(end, false);
 	vfm_auto_fd int fd = accept_one(w, err);
 	char peer[64];
 	int ret;
@@ -117,7 +126,7 @@ static int receive_one(struct waiting *w, const struct cmd_end *end, struct vfm_
 	cmd_peer_text(fd, peer, sizeof(peer));
 	opts.progress = on_progress;
 	opts.user = w;
-	ret = vfm_migrate_receive(end->dev, end->mem, fd, &opts, &w->run->report, err);
+	ret = vfm_migrate_receive_unit(&unit, fd, &opts, &w->run->report, err);
 	if (!is_stray(w, ret))
 		return ret;
 	tell_stray(w, peer, ret, err);
@@ -128,7 +137,7 @@ static int receive_end(struct cmd_run *run, const struct cmd_end *end, struct vf
 {
 	const struct cmd_args *args = run->args;
 	struct waiting w = { .run = run, .progress = run->opts.progress };
-	int ret = cmd_listen(&w.listener, args->operands[1], args->insecure || run->tls, err);
+	int ret = cmd_listen(&w.listener, address_of(args), args->insecure || run->tls, err);
 
 	if (ret)
 		return ret;
@@ -145,15 +154,19 @@ int cmd_receive(const struct cmd_args *args, struct vfm_err *err)
 {
 	struct cmd_run run = { .args = args };
 	struct cmd_end end = { 0 };
-	int ret = cmd_end_open(&end, args->operands[0], &args->memory, true, err);
+	size_t count = args->nr_operands - 1;
+	int ret = cmd_check_uris(args->operands, count, err);
 
 	if (!ret)
-		ret = cmd_run_begin(&run, args, end.dev, err);
+		ret = cmd_end_open(&end, args->operands, count, 1, &args->memory, true, err);
+	if (!ret)
+		ret = cmd_run_begin(&run, args, &end, err);
 	if (!ret)
 		ret = cmd_tls_open(&run, err);
 	if (!ret)
 		ret = cmd_run_end(&run, receive_end(&run, &end, err), err);
 	cmd_tls_close(&run);
+	ret = cmd_run_report(&run, ret, add_peer, &run, err);
 	cmd_end_close(&end);
-	return cmd_run_report(&run, ret, add_peer, args, err);
+	return ret;
 }

@@ -22,6 +22,7 @@ static void print_json(struct cmd_json *j, const struct vfm_recovered *one)
 	cmd_json_text(j, "id", one->id);
 	cmd_json_text(j, "role", vfm_role_name(one->role));
 	cmd_json_text(j, "device", one->uri);
+	cmd_json_u64(j, "devices", one->nr_devices);
 	cmd_json_text(j, "peer", one->peer[0] ? one->peer : NULL);
 	cmd_json_text(j, "before", vfm_handover_name(one->before));
 	cmd_json_text(j, "after", vfm_handover_name(one->after));
@@ -36,13 +37,15 @@ static void print_json(struct cmd_json *j, const struct vfm_recovered *one)
 
 static void print_text(const struct vfm_recovered *one)
 {
-	char uri[VFM_JOURNAL_URI], text[VFM_ERR_TEXT];
+	char uri[VFM_JOURNAL_URI], text[VFM_ERR_TEXT], others[32] = "";
 
 	snprintf(uri, sizeof(uri), "%s", one->uri[0] ? one->uri : "?");
 	snprintf(text, sizeof(text), "%s", one->text);
 	cmd_clean(uri);
 	cmd_clean(text);
-	printf("%s %s %s: %s, journal %s -> %s", one->id, vfm_role_name(one->role), uri,
+	if (one->nr_devices > 1)
+		snprintf(others, sizeof(others), " and %u others", one->nr_devices - 1);
+	printf("%s %s %s%s: %s, journal %s -> %s", one->id, vfm_role_name(one->role), uri, others,
 	       one->settled ? "settled" : "NOT SETTLED", vfm_handover_name(one->before),
 	       vfm_handover_name(one->after));
 	if (one->by_store)
@@ -50,7 +53,8 @@ static void print_text(const struct vfm_recovered *one)
 	if (one->asked)
 		printf(", other side %s", vfm_handover_name(one->other));
 	if (one->state != VFM_STATE_ERROR)
-		printf(", device in %s", vfm_state_name(one->state));
+		printf(", %s in %s", one->nr_devices > 1 ? "devices" : "device",
+		       vfm_state_name(one->state));
 	printf(": %s\n", text);
 }
 

@@ -47,6 +47,7 @@ int cmd_save(const struct cmd_args *args, struct vfm_err *err)
 	struct cmd_file file = { .path = args->operands[1] };
 	struct cmd_run run = { .args = args };
 	struct vfm_device *dev = NULL;
+	struct cmd_end end;
 	int ret;
 
 	if (args->json && !strcmp(file.path, "-"))
@@ -55,7 +56,7 @@ int cmd_save(const struct cmd_args *args, struct vfm_err *err)
 		return vfm_fail(err, CMD_MISUSE, "--events=1 and FILE - both want standard output");
 	ret = cmd_open(&dev, args->operands[0], err);
 	if (!ret)
-		ret = cmd_run_begin(&run, args, dev, err);
+		ret = cmd_run_begin(&run, args, cmd_end_of(&end, &dev), err);
 	if (!ret)
 		ret = save(&run, dev, &file, err);
 	vfm_device_close(dev);

@@ -9,44 +9,57 @@
 
 #include "base/cleanup.h"
 
+/* The devices come first, and then the address. */
+static const char *address_of(const struct cmd_args *args)
+{
+	return args->operands[args->nr_operands - 1];
+}
+
 static void add_peer(struct cmd_json *j, const void *user)
 {
-	const struct cmd_args *args = (const struct cmd_args *)user;
+	const struct cmd_run *run = (const struct cmd_run *)user;
 
 	cmd_json_text(j, "role", "source");
-	cmd_json_text(j, "address", args->operands[1]);
+	cmd_json_text(j, "address", address_of(run->args));
+	if (run->end)
+		cmd_json_devices(j, run->end, NULL);
 }
 
 static int send_end(struct cmd_run *run, const struct cmd_end *end, struct vfm_err *err)
 {
 	const struct cmd_args *args = run->args;
+	struct vfm_unit unit = cmd_end_unit(end, true);
 	vfm_auto_fd int fd = -1;
 	int ret;
 
-	ret = cmd_tls_expect(run, args->operands[1], err);
+	ret = cmd_tls_expect(run, address_of(args), err);
 	if (ret)
 		return ret;
-	fd = cmd_connect(args->operands[1], args->insecure || run->tls, run->opts.timeout_ms,
+	fd = cmd_connect(address_of(args), args->insecure || run->tls, run->opts.timeout_ms,
 			 run->signal_fd, err);
 	if (fd < 0)
 		return fd;
 	cmd_keep_alive(fd, run->opts.timeout_ms);
-	return vfm_migrate_send(end->dev, cmd_end_memory(end), fd, &run->opts, &run->report, err);
+	return vfm_migrate_send_unit(&unit, fd, &run->opts, &run->report, err);
 }
 
 int cmd_send(const struct cmd_args *args, struct vfm_err *err)
 {
 	struct cmd_run run = { .args = args };
 	struct cmd_end end = { 0 };
-	int ret = cmd_end_open(&end, args->operands[0], &args->memory, false, err);
+	size_t count = args->nr_operands - 1;
+	int ret = cmd_check_uris(args->operands, count, err);
 
 	if (!ret)
-		ret = cmd_run_begin(&run, args, end.dev, err);
+		ret = cmd_end_open(&end, args->operands, count, 1, &args->memory, false, err);
+	if (!ret)
+		ret = cmd_run_begin(&run, args, &end, err);
 	if (!ret)
 		ret = cmd_tls_open(&run, err);
 	if (!ret)
 		ret = cmd_run_end(&run, send_end(&run, &end, err), err);
 	cmd_tls_close(&run);
+	ret = cmd_run_report(&run, ret, add_peer, &run, err);
 	cmd_end_close(&end);
-	return cmd_run_report(&run, ret, add_peer, args, err);
+	return ret;
 }

@@ -41,7 +41,7 @@ static int start_servers(struct demo_end *end, const char *folder, int signal_fd
 int demo_end_open(struct demo_end *end, const char *folder, int signal_fd, struct vfm_err *err)
 {
 	const struct cmd_memory_list none = { 0 };
-	char uri[128];
+	char uri[128], *uris[] = { uri };
 	int ret = start_servers(end, folder, signal_fd, err);
 
 	if (ret)
@@ -53,7 +53,7 @@ int demo_end_open(struct demo_end *end, const char *folder, int signal_fd, struc
 	}
 	snprintf(uri, sizeof(uri), "vfio-user:%s",
 		 end->bridged ? end->bridge.socket : end->server.socket);
-	return cmd_end_open(&end->end, uri, &none, false, err);
+	return cmd_end_open(&end->end, uris, 1, 1, &none, false, err);
 }
 
 void demo_end_close(struct demo_end *end)

@@ -2,8 +2,8 @@
 // Copyright (c) vfmig authors
 
 /*
- * What all verbs that move a device have in common: opening it, being
- * interrupted, showing progress, and telling what happened.
+ * What all verbs that move devices have in common: being interrupted, showing
+ * progress, and telling what happened.
  *
  * Signals are blocked only once there is somebody who watches the descriptor:
  * before that, in an open that hangs, they end the process as ever, and nothing
@@ -24,40 +24,6 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/util.h"
-
-int cmd_open(struct vfm_device **dev, const char *uri, struct vfm_err *err)
-{
-	int ret = vfm_open(dev, uri, err);
-
-	/* a name that is wrong, not a device that is */
-	return ret == -EINVAL || ret == -ENAMETOOLONG ? CMD_MISUSE : ret;
-}
-
-int cmd_end_open(struct cmd_end *end, const char *uri, const struct cmd_memory_list *memory,
-		 bool create, struct vfm_err *err)
-{
-	int ret = cmd_open(&end->dev, uri, err);
-
-	if (!ret)
-		ret = cmd_memory_new(&end->mem, memory, create, err);
-	/* without ranges there is nothing to map; those that the engine adds, it maps */
-	if (!ret && memory->count)
-		ret = vfm_memory_map(end->mem, end->dev, err);
-	return ret;
-}
-
-struct vfm_memory *cmd_end_memory(const struct cmd_end *end)
-{
-	return vfm_memory_count(end->mem) ? end->mem : NULL;
-}
-
-void cmd_end_close(struct cmd_end *end)
-{
-	/* the device goes first: it must not be left with memory that is gone */
-	vfm_device_close(end->dev);
-	vfm_memory_free(end->mem);
-	*end = (struct cmd_end){ 0 };
-}
 
 /* ---- signals ---------------------------------------------------------------- */
 
@@ -91,18 +57,20 @@ int cmd_interrupted(int signal_fd, struct vfm_err *err)
 
 static void show_progress(struct cmd_run *run, const struct vfm_migration_report *now)
 {
-	char line[192], stop[64] = "";
+	char line[192], stop[64] = "", of[32] = "";
 	int width;
 
 	if (now->prediction.downtime_us)
 		snprintf(stop, sizeof(stop), ", would stop %.0f ms +-%.0f",
 			 (double)now->prediction.downtime_us / 1000,
 			 (double)now->prediction.error_us / 1000);
+	if (now->nr_devices > 1)
+		snprintf(of, sizeof(of), " of %u devices", now->nr_devices);
 	width = snprintf(line, sizeof(line),
-			 "%s: %s, round %" PRIu32 ", %" PRIu64 "M of state, %" PRIu64
+			 "%s: %s, round %" PRIu32 ", %" PRIu64 "M of state%s, %" PRIu64
 			 "M of memory, %" PRIu64 "M/s%s",
 			 run->args->verb->name, vfm_phase_name(now->phase), now->rounds,
-			 now->state_bytes >> 20, now->memory_bytes >> 20,
+			 now->state_bytes >> 20, of, now->memory_bytes >> 20,
 			 now->bytes_per_second >> 20, stop);
 	fprintf(stderr, "\r%-*s", (int)run->shown, line);
 	run->shown = (size_t)width;
@@ -117,12 +85,15 @@ static void on_progress(void *user, const struct vfm_migration_report *now)
 		show_progress(run, now);
 }
 
-int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, struct vfm_device *dev,
+int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, const struct cmd_end *end,
 		  struct vfm_err *err)
 {
+	struct vfm_device *dev = end ? end->dev : NULL;
 	int ret;
 
-	*run = (struct cmd_run){ .args = args, .events.fd = -1, .signal_fd = cmd_signals(err) };
+	*run = (struct cmd_run){
+		.args = args, .events.fd = -1, .signal_fd = cmd_signals(err), .end = end
+	};
 	if (run->signal_fd < 0)
 		return run->signal_fd;
 	if (!dev || vfm_device_get_state(dev, &run->report.state, NULL))
@@ -138,13 +109,14 @@ int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, struct vfm_d
 	run->opts.max_time_ms = (unsigned int)(args->max_time_s * 1000);
 	run->opts.on_limit = (enum vfm_on_limit)args->on_limit;
 	run->opts.memory_limit = args->memory_limit;
+	run->opts.allow_no_p2p = args->allow_no_p2p;
 	run->opts.progress = on_progress;
 	run->opts.user = run;
 	if (args->etcd && !args->journal)
 		return vfm_fail(err, CMD_MISUSE, "--etcd without --journal");
 	ret = cmd_store_open(&run->store, args, err);
 	run->opts.store = run->store;
-	return ret ? ret : cmd_events_begin(&run->events, args, dev, err);
+	return ret ? ret : cmd_events_begin(&run->events, args, end, err);
 }
 
 /* What an interrupted user wants to know before anything else. */
@@ -156,7 +128,8 @@ static int tell_interrupted(struct cmd_run *run, struct vfm_err *err)
 	if (run->report.state == VFM_STATE_ERROR)
 		return -ECANCELED; /* or it could not be asked */
 	snprintf(text, sizeof(text), "%s", err->msg);
-	return vfm_fail(err, -ECANCELED, "%s; the device is in %s", text,
+	return vfm_fail(err, -ECANCELED, "%s; the %s in %s", text,
+			run->report.nr_devices > 1 ? "devices are" : "device is",
 			vfm_state_name(run->report.state));
 }
 
@@ -241,11 +214,41 @@ static void json_sizes(struct cmd_json *j, const struct vfm_migration_report *re
 		cmd_json_text(j, "note", text);
 }
 
+static const char *protocol_name(unsigned int protocol)
+{
+	static const char *const names[] = { NULL, "v1", "v2" };
+
+	return names[protocol];
+}
+
+void cmd_json_devices(struct cmd_json *j, const struct cmd_end *end, const struct cmd_end *others)
+{
+	cmd_json_open_list(j, "devices");
+	for (size_t i = 0; i < end->nr_devs; i++) {
+		const struct vfm_device_report *r = &end->reports[i];
+
+		cmd_json_open(j, NULL);
+		cmd_json_text(j, "device", vfm_device_uri(end->devs[i]));
+		if (others)
+			cmd_json_text(j, "destination", vfm_device_uri(others->devs[i]));
+		cmd_json_text(j, "protocol", protocol_name(r->protocol));
+		cmd_json_text(j, "state", vfm_state_name(r->state));
+		cmd_json_bool(j, "failed", r->failed || (others && others->reports[i].failed));
+		cmd_json_u64(j, "state_bytes", r->state_bytes);
+		cmd_json_u64(j, "data_us", r->data_us);
+		cmd_json_u64(j, "arcs", r->arcs);
+		cmd_json_u64(j, "arcs_us", r->arcs_us);
+		cmd_json_u64(j, "told_bytes", r->told_bytes);
+		cmd_json_u64(j, "came_bytes", r->came_bytes);
+		cmd_json_bool(j, "told_wrong", r->told_wrong);
+		cmd_json_close(j);
+	}
+	cmd_json_close(j);
+}
+
 void cmd_json_report(struct cmd_json *j, const struct vfm_migration_report *report)
 {
-	static const char *const protocols[] = { NULL, "v1", "v2" };
-
-	cmd_json_text(j, "protocol", protocols[report->protocol]);
+	cmd_json_text(j, "protocol", protocol_name(report->protocol));
 	cmd_json_text(j, "phase", vfm_phase_name(report->phase));
 	cmd_json_bool(j, "committed", report->committed);
 	cmd_json_text(j, "state", vfm_state_name(report->state));

@@ -96,16 +96,32 @@ static int open_file(struct cmd_events *events, const char *path, struct vfm_err
 	return events->own ? 0 : vfm_fail(err, -errno, "open %s for events", path);
 }
 
-int cmd_events_begin(struct cmd_events *events, const struct cmd_args *args, struct vfm_device *dev,
-		     struct vfm_err *err)
+/* Of several; of one, the counts of all are its own. */
+static void add_devices(struct cmd_json *j, const struct cmd_end *end, bool counts)
+{
+	if (!end || end->nr_devs < 2)
+		return;
+	cmd_json_open_list(j, counts ? "device_bytes" : "devices");
+	for (size_t i = 0; i < end->nr_devs; i++) {
+		if (counts)
+			cmd_json_u64(j, NULL, end->reports[i].state_bytes);
+		else
+			cmd_json_text(j, NULL, vfm_device_uri(end->devs[i]));
+	}
+	cmd_json_close(j);
+}
+
+int cmd_events_begin(struct cmd_events *events, const struct cmd_args *args,
+		     const struct cmd_end *end, struct vfm_err *err)
 {
 	cmd_auto_json struct cmd_json *j = NULL;
 	struct timespec now;
 	uint64_t number;
 	int ret;
 
-	*events =
-		(struct cmd_events){ .fd = -1, .began_ns = vfm_now_ns(), .phase = VFM_PHASE_DONE };
+	*events = (struct cmd_events){
+		.fd = -1, .began_ns = vfm_now_ns(), .phase = VFM_PHASE_DONE, .end = end
+	};
 	if (!args->events)
 		return 0;
 	ret = vfm_parse_u64(args->events, &number) ? open_file(events, args->events, err)
@@ -117,7 +133,8 @@ int cmd_events_begin(struct cmd_events *events, const struct cmd_args *args, str
 	cmd_json_text(j, "verb", args->verb->name);
 	cmd_json_u64(j, "time_us", (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u);
 	cmd_json_text(j, "version", vfm_version());
-	cmd_json_text(j, "device", dev ? vfm_device_uri(dev) : NULL);
+	cmd_json_text(j, "device", end ? vfm_device_uri(end->dev) : NULL);
+	add_devices(j, end, false);
 	put(events, j, 0);
 	return 0;
 }
@@ -143,6 +160,7 @@ void cmd_events_progress(struct cmd_events *events, const struct vfm_migration_r
 	j = begin(events, now->phase == events->phase ? "progress" : "phase");
 	events->phase = now->phase;
 	add_counts(j, now);
+	add_devices(j, events->end, true);
 	put(events, j, 0);
 }
 
@@ -162,6 +180,8 @@ void cmd_events_end(struct cmd_events *events, const struct vfm_migration_report
 		cmd_json_text(j, "error", shown.msg);
 	}
 	cmd_json_report(j, report);
+	if (events->end && events->end->nr_devs > 1)
+		cmd_json_devices(j, events->end, NULL);
 	put(events, j, LINE_MS);
 	finish(events);
 }

@@ -139,6 +139,8 @@ static const struct option_row rows[CMD_NR_OPTIONS] = {
 	[CMD_OPT_ETCD_TIMEOUT] = { "etcd-timeout", KIND_NUMBER, FIELD(etcd_timeout_s), "S", .min = 1,
 		.max = 3600, .standard = 10,
 		.help = "longest time for one question to it, all tries together; default 10" },
+	[CMD_OPT_ALLOW_NO_P2P] = { "allow-no-p2p", KIND_FLAG, FIELD(allow_no_p2p),
+		.help = "several devices, some without P2P: their writes into others may be lost" },
 	[CMD_OPT_KEEP] = { "keep", KIND_FLAG, FIELD(keep),
 		.help = "keep the folder with the sockets and logs" },
 };
@@ -294,12 +296,14 @@ static int bad_option(const struct cmd_verb *verb, int opt, const char *text, st
 static int check_operands(struct cmd_args *args, int count, char **operands, struct vfm_err *err)
 {
 	const struct cmd_verb *verb = args->verb;
+	unsigned int most = VFM_MAX(verb->nr_operands, verb->most_operands);
 
 	args->operands = operands;
-	if ((unsigned int)count > verb->nr_operands)
-		return vfm_fail(err, CMD_MISUSE, "%s is too much%s%s", operands[verb->nr_operands],
+	args->nr_operands = (size_t)count;
+	if ((unsigned int)count > most)
+		return vfm_fail(err, CMD_MISUSE, "%s is too much%s%s", operands[most],
 				verb->nr_operands ? " after " : "", verb->operands);
-	if ((unsigned int)count < verb->nr_operands)
+	if ((unsigned int)count < verb->nr_operands || (verb->in_pairs && count % 2))
 		return vfm_fail(err, CMD_MISUSE, "%s wanted, %d of them given", verb->operands,
 				count);
 	for (int i = 0; i < count; i++)

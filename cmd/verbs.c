@@ -18,6 +18,12 @@
 	(CMD_BIT(ETCD) | CMD_BIT(ETCD_KEY) | CMD_BIT(ETCD_PREFIX) | CMD_BIT(ETCD_NODE) |           \
 	 CMD_BIT(ETCD_TLS) | CMD_BIT(ETCD_TIMEOUT) | CMD_BIT(INSECURE))
 
+#define UNIT_NOTES                                                                                 \
+	"Several devices are one unit, all of which is moved or none; source and\n"                \
+	"destination match them by their order. One without P2P among them is refused\n"           \
+	"unless --allow-no-p2p is given: until it stops, and from when it runs, it may\n"          \
+	"write into others that do not run, and what it writes there is lost.\n"
+
 #define WIRE_NOTES                                                                                 \
 	"Without --tls the connection is neither encrypted nor authenticated. An address\n"        \
 	"that is not of this machine is then refused unless --insecure is given.\n"
@@ -75,13 +81,16 @@ static const struct cmd_verb verbs[] = {
 	{
 		.name = "migrate",
 		.run = cmd_migrate,
-		.operands = "SOURCE DESTINATION",
+		.operands = "SOURCE DESTINATION [SOURCE DESTINATION]...",
 		.nr_operands = 2,
-		.options = MOVE_OPTIONS | STORE_OPTIONS | CMD_BIT(TO_MEMORY),
-		.summary = "move a device, with both ends from here",
+		.most_operands = 2 * VFM_UNIT_MAX,
+		.in_pairs = true,
+		.options =
+			MOVE_OPTIONS | STORE_OPTIONS | CMD_BIT(TO_MEMORY) | CMD_BIT(ALLOW_NO_P2P),
+		.summary = "move a device, or several as one, with both ends from here",
 		.notes = "SOURCE and DESTINATION are URIs. Afterwards the destination runs and the "
 			 "source\n"
-			 "is stopped; on failure the source runs on.\n",
+			 "is stopped; on failure the source runs on.\n" UNIT_NOTES,
 	},
 	{
 		.name = "preflight",
@@ -97,27 +106,29 @@ static const struct cmd_verb verbs[] = {
 	{
 		.name = "send",
 		.run = cmd_send,
-		.operands = "URI HOST:PORT",
+		.operands = "URI... HOST:PORT",
 		.nr_operands = 2,
-		.options = MOVE_OPTIONS | STORE_OPTIONS | WIRE_OPTIONS,
+		.most_operands = VFM_UNIT_MAX + 1,
+		.options = MOVE_OPTIONS | STORE_OPTIONS | WIRE_OPTIONS | CMD_BIT(ALLOW_NO_P2P),
 		.summary = "the source's half of a migration",
 		.notes = "Connects to 'vfmig receive' at HOST:PORT, [IPV6]:PORT or "
-			 "unix:PATH.\n" WIRE_NOTES,
+			 "unix:PATH.\n" UNIT_NOTES WIRE_NOTES,
 	},
 	{
 		.name = "receive",
 		.run = cmd_receive,
-		.operands = "URI [HOST:]PORT",
+		.operands = "URI... [HOST:]PORT",
 		.nr_operands = 2,
+		.most_operands = VFM_UNIT_MAX + 1,
 		.options = CMD_BIT(TIMEOUT) | CMD_BIT(MEMORY_LIMIT) | CMD_BIT(MEMORY) |
 			   CMD_BIT(READY_FD) | CMD_BIT(JOURNAL) | STORE_OPTIONS | WIRE_OPTIONS |
-			   CMD_BIT(EVENTS) | CMD_BIT(QUIET) | CMD_BIT(JSON),
+			   CMD_BIT(EVENTS) | CMD_BIT(ALLOW_NO_P2P) | CMD_BIT(QUIET) | CMD_BIT(JSON),
 		.summary = "the destination's half of a migration",
 		.notes = "Waits for one 'vfmig send' at PORT of the loopback address, HOST:PORT,\n"
 			 "[IPV6]:PORT or unix:PATH. PORT 0 lets the system choose; the number is\n"
 			 "written to --ready-fd, or else to standard error. With --timeout the "
 			 "wait for\n"
-			 "the source is limited, too.\n" WIRE_NOTES,
+			 "the source is limited, too.\n" UNIT_NOTES WIRE_NOTES,
 	},
 	{
 		.name = "recover",

@@ -2,7 +2,7 @@
 // Copyright (c) vfmig authors
 
 /*
- * The engine: moves a device, or keeps its state in a file.
+ * The engine: moves a device, or several as one, or keeps the state of one in a file.
  *
  * A source can always go back to RUNNING until it has sent COMMIT, and does so
  * on every failure before that; after COMMIT it never does by itself. A
@@ -97,9 +97,11 @@ struct vfm_prediction {
 /**
  * struct vfm_migration_report - what happened
  * @phase: the phase reached; VFM_PHASE_DONE when it succeeded
- * @protocol: 1 or 2: what our device itself speaks; 0: it was not asked yet, or has none
+ * @protocol: 1 or 2: what our device itself speaks, of a unit the lower; 0: it was not asked yet,
+ *	or has none
  * @committed: COMMIT was sent (source) or seen (destination)
- * @state: of our device at the end, VFM_STATE_ERROR also if it cannot be asked
+ * @state: of our device at the end, VFM_STATE_ERROR also if it cannot be asked, or if devices
+ *	of a unit are not all in the same
  * @downtime_us: from the first arc that stops the source until RUNNING was heard
  *	of, or until it ran again after a failure (source); from COMMIT seen to
  *	RUNNING (destination)
@@ -114,6 +116,7 @@ struct vfm_prediction {
  * @came_bytes: what it gave after that
  * @told_wrong: these two do not agree, whatever the device may have meant
  * @forced: stopped although a limit would be broken, as VFM_ON_LIMIT_FORCE has it
+ * @nr_devices: of the unit; what is counted is that of all of them
  */
 struct vfm_migration_report {
 	enum vfm_phase phase;
@@ -137,6 +140,29 @@ struct vfm_migration_report {
 	uint64_t came_bytes;
 	bool told_wrong;
 	bool forced;
+	unsigned int nr_devices;
+};
+
+/**
+ * struct vfm_device_report - what happened to one device of a unit
+ * @protocol, @state, @told_bytes, @came_bytes, @told_wrong: as in struct vfm_migration_report;
+ *	@state is that in which it was found until the end
+ * @failed: it had a part in the failure, which the error tells of
+ * @state_bytes: of its data that were read, or loaded
+ * @data_us: time that its calls took for that
+ * @arcs, @arcs_us: steps between states that were measured, and their time
+ */
+struct vfm_device_report {
+	unsigned int protocol;
+	enum vfm_state state;
+	bool failed;
+	uint64_t state_bytes;
+	uint64_t data_us;
+	uint64_t told_bytes;
+	uint64_t came_bytes;
+	bool told_wrong;
+	unsigned int arcs;
+	uint64_t arcs_us;
 };
 
 /** enum vfm_on_limit - what to do when a limit cannot be kept */
@@ -149,8 +175,9 @@ enum vfm_on_limit {
  * struct vfm_migrate_opts - begin with VFM_MIGRATE_OPTS(), never with zeros
  * @size: sizeof(struct vfm_migrate_opts)
  * @max_downtime_ms: the device is stopped only when the predicted downtime, with its
- *	error, fits into this; 0: no limit. What could not be measured at all is assumed to be
- *	quick, and its error is not held against the device
+ *	error, fits into this; 0: no limit. What could not be measured at all, or until the
+ *	last round with too little to tell, is assumed to be quick, and its error is not held
+ *	against the device
  * @max_rounds: rounds of pre-copy in which that must come true, or the migration
  *	is refused with -EDQUOT and the device runs on; 0: 100
  * @timeout_ms: longest silence of the other side, and longest time for hello and TLS
@@ -163,7 +190,7 @@ enum vfm_on_limit {
  * @max_time_ms: from the beginning until it must have been decided to stop the source; 0:
  *	no limit. A call of the device that is under way is not cut short
  * @on_limit: what happens when @max_rounds or @max_time_ms is reached before that
- * @user: for all of these
+ * @user: for @progress and @before_run
  * @memory_limit: bytes that each side may hold on their way between device and stream,
  *	with what the streams need themselves, but never fewer than three records; 0: 64 MiB
  * @tls: the connection is protected, and a peer without TLS refused; NULL: it is not, and a
@@ -174,6 +201,10 @@ enum vfm_on_limit {
  * @rate: payload that leaves in a second, in bytes, of the device and of memory; 0: no limit
  * @journal: folder in which this side writes down whose the device is, so that vfm_recover()
  *	can settle what a crash leaves open; both sides should have one. NULL: none
+ * @allow_no_p2p: move several devices together although some of them have no P2P states. One that
+ *	has none may still do DMA into another that has stopped already, or does not run yet, and
+ *	what it writes then is lost. They are stopped while the others do not reach for each
+ *	other any more, so this takes two of them
  * @store: decides whose the device is, so that a side which has lost the other one, and not the
  *	store, finds out by itself. Both sides must have it, the same key in it, and a @journal;
  *	else the migration is refused. Borrowed for the length of the call; NULL: the journals
@@ -196,6 +227,7 @@ struct vfm_migrate_opts {
 	const char *peer_name;
 	uint64_t rate;
 	const char *journal;
+	bool allow_no_p2p;
 	const struct vfm_store *store;
 };
 
@@ -275,6 +307,56 @@ int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, int fd,
 int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, struct vfm_device *dst,
 		struct vfm_memory *dst_mem, const struct vfm_migrate_opts *opts,
 		struct vfm_migration_report *report, struct vfm_err *err) VFM_MUST_CHECK;
+
+/* ---- several devices as one ------------------------------------------------ */
+
+/** Most devices in a unit. */
+#define VFM_UNIT_MAX 256
+
+/**
+ * struct vfm_unit - devices that are moved together, all or none; zero it, then fill in
+ * @size: sizeof(struct vfm_unit)
+ * @devs, @nr_devs: 1 to VFM_UNIT_MAX, none of them twice. Devices are matched by their order
+ * @mem: DMA memory of all of them, as of vfm_migrate_send() and vfm_migrate_receive()
+ * @reports: as many as devices, current whenever progress is told, and at the end; NULL: not wanted
+ *
+ * Errors that are of one device begin with its number from 0, and its URI. Devices are called
+ * from threads of the library, each from one at a time, until the call returns.
+ */
+struct vfm_unit {
+	size_t size;
+	struct vfm_device *const *devs;
+	size_t nr_devs;
+	struct vfm_memory *mem;
+	struct vfm_device_report *reports;
+};
+
+/**
+ * vfm_migrate_send_unit() - vfm_migrate_send() of several devices, over one connection
+ *
+ * All of them are in RUNNING, or all in STOP. None stops before all that have P2P states are in
+ * one; -ENOTSUP: one has none, unless @opts->allow_no_p2p. There is one COMMIT for all: until then
+ * a failure puts each of them back, as far as that can be done, whatever becomes of the others.
+ */
+int vfm_migrate_send_unit(const struct vfm_unit *unit, int fd, const struct vfm_migrate_opts *opts,
+			  struct vfm_migration_report *report, struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
+ * vfm_migrate_receive_unit() - vfm_migrate_receive() of several devices
+ *
+ * As many as the source has, else both refuse. None runs before all have loaded and proven their
+ * images, and COMMIT was seen. After that one that cannot be run is left, and told, and the
+ * others run. @opts->before_run is called for each.
+ */
+int vfm_migrate_receive_unit(const struct vfm_unit *unit, int fd,
+			     const struct vfm_migrate_opts *opts,
+			     struct vfm_migration_report *report,
+			     struct vfm_err *err) VFM_MUST_CHECK;
+
+/** vfm_migrate_unit() - vfm_migrate() of several devices. */
+int vfm_migrate_unit(const struct vfm_unit *src, const struct vfm_unit *dst,
+		     const struct vfm_migrate_opts *opts, struct vfm_migration_report *report,
+		     struct vfm_err *err) VFM_MUST_CHECK;
 
 /* ---- before a migration --------------------------------------------------- */
 

@@ -85,6 +85,8 @@ const char *vfm_handover_name(enum vfm_handover state);
  * @gone: and nothing to be remembered: the journal has been removed
  * @state: of the device at the end; VFM_STATE_ERROR also if it was not asked
  * @text: what was done, or what a person must find out and decide
+ * @nr_devices: that moved as one, of which @uri is the first; @state is that of all of them, or
+ *	VFM_STATE_ERROR when they are not all in the same
  */
 struct vfm_recovered {
 	char id[VFM_MIGRATION_ID];
@@ -101,6 +103,7 @@ struct vfm_recovered {
 	bool gone;
 	enum vfm_state state;
 	char text[VFM_ERR_TEXT];
+	unsigned int nr_devices;
 };
 
 /**

@@ -117,6 +117,8 @@ struct vfm_stream_writer;
  * @user: for @wait
  * @io: what to read from and write to instead of the descriptor, which is then only waited
  *	for; copied. NULL: the descriptor
+ * @record_ms: reader: longest time from a record's first byte to its last, however steadily
+ *	they come; 0: for ever
  */
 struct vfm_stream_opts {
 	size_t size;
@@ -126,6 +128,7 @@ struct vfm_stream_opts {
 	int (*wait)(void *user, int fd, short events);
 	void *user;
 	const struct vfm_io *io;
+	unsigned int record_ms;
 };
 
 /** vfm_stream_writer_new() - over a descriptor, which is borrowed. Writes the header. */

@@ -10,6 +10,9 @@
  * That is also why content may be torn while the device runs, and why pages are
  * copied before the stream computes a checksum of them.
  *
+ * Of several devices with one memory it is what any of them has logged. They report at the
+ * same time, each into a bitmap of its own for a range, which is then joined to ours.
+ *
  * A log that cannot be started or read makes every page dirty from then on. A
  * device gets one report for each range that is mapped, never for a part: real
  * devices refuse parts.
@@ -17,14 +20,16 @@
  * Ranges are sorted, as the memory's map is.
  */
 
-#include "engine/engine.h"
+#include "engine/unit.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bitmap.h"
 #include "base/bytes.h"
+#include "base/cleanup.h"
 #include "base/util.h"
 #include "device/ranges.h"
 
@@ -51,8 +56,9 @@ struct dirty_range {
 };
 
 struct vfm_dirty {
-	bool running; /* the log is ours to stop */
-	bool lost;    /* and cannot be relied on */
+	bool lost;	      /* what was logged cannot be relied on */
+	bool one;	      /* there is one device, which may report into our own bitmap */
+	pthread_mutex_t lock; /* of the bitmaps, while devices report */
 	size_t count;
 	struct dirty_range ranges[];
 };
@@ -72,6 +78,10 @@ int vfm_dirty_new(struct vfm_engine *e)
 		return vfm_fail(&e->err, -ENOMEM, "dirty bitmap: no memory");
 	e->dirty = d;
 	d->count = count;
+	d->one = e->nr_members == 1;
+	pthread_mutex_init(&d->lock, NULL);
+	for (size_t i = 0; i < e->nr_members; i++)
+		e->members[i].dirty = d;
 	for (size_t i = 0; i < count; i++) {
 		struct dirty_range *r = &d->ranges[i];
 
@@ -91,6 +101,7 @@ void vfm_dirty_free(struct vfm_dirty *d)
 		return;
 	for (size_t i = 0; i < d->count; i++)
 		free(d->ranges[i].bits);
+	pthread_mutex_destroy(&d->lock);
 	free(d);
 }
 
@@ -102,10 +113,10 @@ static void lose(struct vfm_engine *e)
 }
 
 /* A device that logs fewer ranges than we have gets wider ones, half as many at a time. */
-static int start_log(struct vfm_engine *e)
+static int start_log(struct vfm_member *m)
 {
 	struct vfm_range ranges[VFM_MAX_LOG_RANGES];
-	struct vfm_dirty *d = e->dirty;
+	const struct vfm_dirty *d = m->dirty;
 	size_t nr = d->count;
 	int ret;
 
@@ -114,7 +125,7 @@ static int start_log(struct vfm_engine *e)
 	for (;;) {
 		uint64_t page_size = VFM_MEMORY_PAGE;
 
-		ret = vfm_device_start_log(e->dev, &page_size, ranges, nr, NULL);
+		ret = vfm_device_start_log(m->dev, &page_size, ranges, nr, &m->err);
 		if ((ret != -E2BIG && ret != -ENOSPC) || nr < 2)
 			return ret;
 		ret = vfm_ranges_fit(ranges, &nr, nr / 2);
@@ -123,30 +134,70 @@ static int start_log(struct vfm_engine *e)
 	}
 }
 
+static int start(struct vfm_member *m, int unused)
+{
+	int ret = start_log(m);
+
+	(void)unused;
+	/* -EINVAL: perhaps somebody else's is running. After other failures it may be ours. */
+	m->logging = ret != -ENOTTY && ret != -EINVAL;
+	return ret;
+}
+
+/* A step of all, whose failure is none of the migration. */
+static void each(struct vfm_engine *e, vfm_step *step)
+{
+	if (!vfm_unit_try(e, step, 0))
+		lose(e);
+}
+
 void vfm_dirty_start(struct vfm_engine *e)
 {
-	struct vfm_dirty *d = e->dirty;
-	int ret = start_log(e);
+	each(e, start);
+}
 
-	/* -EINVAL: perhaps somebody else's is running. After other failures it may be ours. */
-	d->running = ret != -ENOTTY && ret != -EINVAL;
-	if (ret)
-		lose(e);
+static void join(struct vfm_dirty *d, struct dirty_range *r, const uint64_t *bits)
+{
+	pthread_mutex_lock(&d->lock);
+	for (size_t i = 0; i < vfm_bitmap_words(r->pages); i++)
+		r->bits[i] |= bits[i];
+	pthread_mutex_unlock(&d->lock);
+}
+
+static int report_range(struct vfm_member *m, struct dirty_range *r)
+{
+	vfm_auto_free uint64_t *own = NULL;
+	uint64_t *bits = r->bits;
+	int ret;
+
+	if (!m->dirty->one)
+		bits = own = calloc(vfm_bitmap_words(r->pages), sizeof(*own));
+	if (!bits)
+		return vfm_fail(&m->err, -ENOMEM, "dirty bitmap: no memory");
+	ret = vfm_device_report_log(m->dev, r->range.iova, r->range.size, VFM_MEMORY_PAGE, bits,
+				    &m->err);
+	if (!ret && own)
+		join(m->dirty, r, own);
+	return ret;
+}
+
+static int report(struct vfm_member *m, int unused)
+{
+	struct vfm_dirty *d = m->dirty;
+	int ret = 0;
+
+	(void)unused;
+	for (size_t i = 0; i < d->count && !ret; i++)
+		ret = report_range(m, &d->ranges[i]);
+	return ret;
 }
 
 void vfm_dirty_report(struct vfm_engine *e)
 {
-	struct vfm_dirty *d = e->dirty;
-
-	if (d->lost)
-		set_all(d);
-	for (size_t i = 0; i < d->count && d->running && !d->lost; i++) {
-		const struct dirty_range *r = &d->ranges[i];
-
-		if (vfm_device_report_log(e->dev, r->range.iova, r->range.size, VFM_MEMORY_PAGE,
-					  r->bits, NULL))
-			lose(e);
-	}
+	if (e->dirty->lost)
+		set_all(e->dirty);
+	else
+		each(e, report);
 }
 
 uint64_t vfm_dirty_bytes(const struct vfm_engine *e)
@@ -161,11 +212,13 @@ uint64_t vfm_dirty_bytes(const struct vfm_engine *e)
 
 void vfm_dirty_stop(struct vfm_engine *e)
 {
-	if (!e->dirty || !e->dirty->running)
-		return;
-	e->dirty->running = false;
-	if (vfm_device_stop_log(e->dev, NULL))
-		return; /* it costs a device that goes on logging, and nothing else */
+	for (size_t i = 0; i < e->nr_members; i++) {
+		struct vfm_member *m = &e->members[i];
+
+		if (m->logging && vfm_device_stop_log(m->dev, NULL))
+			continue; /* it costs a device that goes on logging, and nothing else */
+		m->logging = false;
+	}
 }
 
 /* ---- sending ------------------------------------------------------------- */

@@ -10,13 +10,15 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/util.h"
 #include "engine/handover.h"
 #include "engine/pipe.h"
 #include "engine/secure.h"
-#include "protocol/v2.h"
+#include "engine/unit.h"
 
 /* Progress is reported that often, and at every change of phase. */
 #define PROGRESS_NS 250000000u
@@ -58,15 +60,59 @@ int vfm_engine_opts(struct vfm_migrate_opts *out, const struct vfm_migrate_opts 
 	return 0;
 }
 
-int vfm_engine_init(struct vfm_engine *e, struct vfm_device *dev, struct vfm_memory *mem, int fd,
+/* Whether a device is there twice, or not at all. */
+static int check_devices(const struct vfm_unit *unit, struct vfm_err *err)
+{
+	for (size_t i = 0; i < unit->nr_devs; i++) {
+		if (!unit->devs[i])
+			return vfm_fail(err, -EINVAL, "device %zu of a unit is NULL", i);
+		for (size_t k = 0; k < i; k++)
+			if (unit->devs[k] == unit->devs[i])
+				return vfm_fail(err, -EINVAL, "devices %zu and %zu are the same", k,
+						i);
+	}
+	return 0;
+}
+
+int vfm_engine_check_unit(const struct vfm_unit *unit, struct vfm_err *err)
+{
+	if (unit->size != sizeof(*unit))
+		return vfm_fail(err, -EINVAL, "a unit of %zu bytes, not %zu", unit->size,
+				sizeof(*unit));
+	if (!unit->nr_devs || unit->nr_devs > VFM_UNIT_MAX)
+		return vfm_fail(err, -EINVAL, "a unit of %zu devices, not 1 to %u", unit->nr_devs,
+				VFM_UNIT_MAX);
+	return check_devices(unit, err);
+}
+
+static int add_members(struct vfm_engine *e, const struct vfm_unit *unit)
+{
+	e->members = calloc(unit->nr_devs, sizeof(*e->members));
+	e->fds = calloc(unit->nr_devs + VFM_ENGINE_FDS, sizeof(*e->fds));
+	if (!e->members || !e->fds)
+		return vfm_fail(&e->err, -ENOMEM, "no memory for %zu devices", unit->nr_devs);
+	e->nr_members = unit->nr_devs;
+	e->report.nr_devices = (unsigned int)unit->nr_devs;
+	e->reports = unit->reports;
+	for (size_t i = 0; i < unit->nr_devs; i++) {
+		e->members[i].dev = unit->devs[i];
+		e->members[i].index = (unsigned int)i;
+	}
+	return 0;
+}
+
+int vfm_engine_init(struct vfm_engine *e, const struct vfm_unit *unit, int fd,
 		    const struct vfm_migrate_opts *opts)
 {
+	struct vfm_memory *mem = unit->mem;
 	int ret;
 
-	*e = (struct vfm_engine){ .dev = dev, .fd = fd };
+	*e = (struct vfm_engine){ .fd = fd };
 	e->mem = mem && vfm_memory_count(mem) ? mem : NULL;
 	e->began_ns = e->phase_ns = e->progress_ns = vfm_now_ns();
-	ret = vfm_engine_opts(&e->opts, opts, &e->err);
+	ret = add_members(e, unit);
+	if (!ret)
+		ret = vfm_engine_opts(&e->opts, opts, &e->err);
 	e->bucket.rate = e->opts.rate;
 	return ret;
 }
@@ -98,6 +144,7 @@ static void update_times(struct vfm_engine *e)
 static void tell_progress(struct vfm_engine *e)
 {
 	e->progress_ns = vfm_now_ns();
+	vfm_unit_report(e, false);
 	if (e->opts.progress)
 		e->opts.progress(e->opts.user, &e->report);
 }
@@ -132,28 +179,6 @@ void vfm_engine_count(struct vfm_engine *e, uint64_t device_bytes, uint64_t memo
 	e->rate.ns += (double)ns;
 }
 
-unsigned int vfm_engine_count_arcs(const struct vfm_engine *e, enum vfm_state from,
-				   enum vfm_state to)
-{
-	unsigned int count = 0;
-
-	while (from != to && !vfm_next_state(e->migration, from, to, &from))
-		count++;
-	return count;
-}
-
-int vfm_engine_walk(struct vfm_engine *e, enum vfm_state state)
-{
-	uint64_t start = vfm_now_ns();
-	int ret = vfm_device_set_state(e->dev, state, &e->err);
-
-	if (!ret) {
-		e->arcs.count += vfm_engine_count_arcs(e, e->origin, state);
-		e->arcs.ns += (double)(vfm_now_ns() - start);
-	}
-	return ret;
-}
-
 bool vfm_engine_late(const struct vfm_engine *e)
 {
 	return e->opts.max_time_ms && e->report.phase < VFM_PHASE_STOP &&
@@ -176,67 +201,50 @@ int vfm_engine_run(struct vfm_engine *e, const struct vfm_stage *stages, size_t 
 	return 0;
 }
 
+void vfm_err_also(struct vfm_err *err, const struct vfm_err *second)
+{
+	size_t len = strlen(err->msg);
+
+	snprintf(err->msg + len, sizeof(err->msg) - len, "; %s", second->msg);
+}
+
 void vfm_engine_also(struct vfm_engine *e, const struct vfm_err *second)
 {
-	size_t len = strlen(e->err.msg);
-
-	snprintf(e->err.msg + len, sizeof(e->err.msg) - len, "; %s", second->msg);
+	vfm_err_also(&e->err, second);
 }
 
-int vfm_engine_origin(struct vfm_engine *e)
+/* Where they all are, if they are. */
+static enum vfm_state state_at_end(const struct vfm_engine *e)
 {
-	struct vfm_protocol protocol;
-	int ret = vfm_device_get_migration(e->dev, &e->migration, &e->err);
+	enum vfm_state all = VFM_STATE_ERROR, state;
 
-	if (!ret)
-		ret = vfm_device_get_protocol(e->dev, &protocol, &e->err);
-	if (!ret)
-		ret = vfm_device_get_state(e->dev, &e->origin, &e->err);
-	if (ret)
-		return ret;
-	e->report.protocol = protocol.version;
-	if (e->origin == VFM_STATE_RUNNING || e->origin == VFM_STATE_STOP)
-		return 0;
-	return vfm_fail(&e->err, -EINVAL, "%s is in %s, and must be in RUNNING or STOP",
-			vfm_device_uri(e->dev), vfm_state_name(e->origin));
-}
-
-int vfm_engine_arm(struct vfm_engine *e, enum vfm_orphan orphan)
-{
-	int ret = vfm_device_set_orphan(e->dev, orphan, &e->err);
-
-	if (!ret)
-		e->armed = true;
-	return ret == -ENOTTY ? 0 : ret;
-}
-
-int vfm_engine_disarm(struct vfm_engine *e, struct vfm_err *err)
-{
-	int ret;
-
-	if (!e->armed)
-		return 0;
-	ret = vfm_device_set_orphan(e->dev, VFM_ORPHAN_KEEP, err);
-	if (!ret)
-		e->armed = false;
-	return ret;
+	for (size_t i = 0; i < e->nr_members; i++) {
+		if (vfm_device_get_state(e->members[i].dev, &state, NULL) || (i && state != all))
+			return VFM_STATE_ERROR;
+		all = state;
+	}
+	return all;
 }
 
 int vfm_engine_finish(struct vfm_engine *e, int ret, struct vfm_migration_report *report,
 		      struct vfm_err *err)
 {
+	/* Nobody is busy any more, but for what a failure has left. */
+	vfm_hands_free(vfm_take_ptr(e->hands));
 	vfm_pipe_free(e);
 	if (!ret)
 		vfm_engine_enter(e, VFM_PHASE_DONE);
 	update_times(e);
-	if (vfm_device_get_state(e->dev, &e->report.state, NULL))
-		e->report.state = VFM_STATE_ERROR;
+	e->report.state = state_at_end(e);
+	vfm_unit_report(e, true);
 	vfm_handover_end(e);
 	vfm_dirty_stop(e);
 	vfm_dirty_free(e->dirty);
 	vfm_stream_writer_free(e->out);
 	vfm_stream_reader_free(e->in);
 	vfm_tls_close(e->secure);
+	free(e->members);
+	free(e->fds);
 	if (report)
 		*report = e->report;
 	if (ret && err) {

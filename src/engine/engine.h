@@ -3,15 +3,16 @@
 
 /*
  * What the files of this folder share. A migration, a save and a load are each
- * a row of stages that work on one struct vfm_engine: a device, a descriptor
- * and, on the wire, a peer. engine.c runs the rows, wire.c waits, pipe.c lets the
- * device and the stream work at the same time; send.c, receive.c, save.c and load.c
- * are the stages, and connect.c is what comes before them.
+ * a row of stages that work on one struct vfm_engine: a unit of devices, a descriptor
+ * and, on the wire, a peer. engine.c runs the rows, wire.c waits, unit.h does to all
+ * devices what member.h does to one, pipe.c lets devices and the stream work at the same
+ * time; send.c, receive.c, save.c and load.c are the stages, and connect.c is what comes
+ * before them.
  *
  * On the wire there are two streams over one socket: forward, from the source
  * (IDENTITY, MEMORY_MAP, data, END, COMMIT, ABORT), and reverse, from the
- * destination (READY, LOADED, RUNNING, ABORT, and RATES in between). MEMORY_MAP is always there, if
- * only to say that there is no memory.
+ * destination (READY, LOADED, RUNNING, ABORT, and RATES in between). MEMORY_MAP is
+ * always there, if only to say that there is no memory.
  */
 
 #ifndef VFM_ENGINE_ENGINE_H
@@ -25,6 +26,7 @@
 #include <vfmig/stream.h>
 
 #include "engine/journal_head.h"
+#include "engine/member.h"
 #include "engine/predict.h"
 #include "engine/rate.h"
 
@@ -33,13 +35,12 @@
 /** Unit of ranges and of the dirty bitmap. */
 #define VFM_MEMORY_PAGE 4096u
 
-/**
- * vfm_memory_drop() - unmap all ranges from the device, if they are mapped, and remove them
- *
- * When it cannot be told to let go of one, all are kept: it may still write there.
- */
-int vfm_memory_drop(struct vfm_memory *mem, struct vfm_device *dev,
-		    struct vfm_err *err) VFM_MUST_CHECK;
+/** vfm_memory_detach() - unmap all ranges from a device, as far as they are mapped. */
+int vfm_memory_detach(struct vfm_memory *mem, struct vfm_device *dev,
+		      struct vfm_err *err) VFM_MUST_CHECK;
+
+/** vfm_memory_clear() - remove all ranges; no device has them mapped. */
+void vfm_memory_clear(struct vfm_memory *mem);
 
 /**
  * vfm_memory_find_data() - skip what was never written, without touching it
@@ -60,7 +61,9 @@ void vfm_memory_zero(struct vfm_memory *mem, uint64_t iova, uint64_t size);
 struct vfm_claim;
 struct vfm_dirty;
 struct vfm_engine;
+struct vfm_hands;
 struct vfm_pipe;
+struct pollfd;
 struct vfm_tls_session;
 
 /** struct vfm_stage - a step; the name stands in front of its errors */
@@ -83,6 +86,7 @@ struct vfm_rate {
  * @loaded: bytes of device data that its device has taken
  * @arc_ns: what one step between states took; 0: not known
  * @prove_arcs, @run_arcs: steps that it has to STOP, and from there to RUNNING
+ * @width: of a unit: devices that it calls at a time; 0: one
  * @phases: PHASE records that it has seen, and done all that came before them
  */
 struct vfm_rates {
@@ -91,33 +95,31 @@ struct vfm_rates {
 	uint64_t loaded;
 	uint64_t arc_ns;
 	uint32_t prove_arcs, run_arcs;
+	uint32_t width;
 	uint32_t phases;
 };
 
-/**
- * struct vfm_rest - what is still to be moved, as far as can be known
- * @initial: of the device, to be read before the stop
- * @pending: that can be read while it runs
- * @pending_known: the device told, else it is what the last round gave
- * @device: all of the device
- * @device_known: the device told
- * @memory: dirty memory
- * @told, @told_low, @told_high: what the device said, and what it can have meant by it
- * @told_any: it said something
+/** struct vfm_left - what is still to be moved of all devices, and dirty memory; as struct vfm_rest
  */
-struct vfm_rest {
+struct vfm_left {
 	uint64_t initial;
-	uint64_t pending;
-	bool pending_known;
 	uint64_t device;
 	bool device_known;
 	uint64_t memory;
-	uint64_t told, told_low, told_high;
-	bool told_any;
 };
 
 /**
  * struct vfm_engine - one end of a migration, a save or a load
+ * @members, @nr_members: the devices; owned. A unit of one has no hands: our caller's thread has
+ *	its device
+ * @reports: of each of them, our caller's; NULL: not wanted
+ * @hands: threads that have the devices that are busy
+ * @in_hand: so many are
+ * @collected: steps that were collected
+ * @wave: which steps are done now; those of another are late, and nothing is made of them
+ * @fds: room for all that is waited for
+ * @spare: buffers that came back empty
+ * @mem: memory of them all
  * @peer: who is at the other end of @fd, "source" or "destination"; NULL: a file
  * @pipe: while data flows, the thread that has @out (of a source) or @in (of a destination):
  *	see pipe.h; @spent: the same when it has ended, to be freed at leisure
@@ -128,11 +130,8 @@ struct vfm_rest {
  * @told: the peer need not be told of the failure: it told us, or cannot hear
  * @torn: the outgoing stream failed inside a record, so nothing can follow
  * @closing: all is lost but the connection: wait for nothing else, and not for long
- * @origin: state in which our device was found
- * @touched: our device left it, or is about to
- * @armed: it was told what to do if we die
  * @sink: we are the destination, or load
- * @paused: the source was found in STOP (as the destination is told at the end)
+ * @paused: the source was found in STOP, all of it (as the destination is told at the end)
  * @added: all ranges of @mem were added, and perhaps mapped, by us
  * @stay: a failure that must not reset the device
  * @aborted: the peer has said itself that it failed
@@ -146,21 +145,28 @@ struct vfm_rest {
  * @secure, @io: TLS over @fd, and the way to read and write through it; NULL: none
  * @deadline_ns: when every wait ends, whatever happens; 0: none
  * @bucket: limits what leaves
- * @save, @wire, @load, @memory: what was measured of each stage at our end. Those of the wire,
- *	for data and for memory, are the helper's between a record and the next flush
- * @arcs: steps of our device that were measured
+ * @wire, @memory: what was measured of the wire, for data and for memory. They are the helper's
+ *	between a record and the next flush
  * @heard: what the peer has said while we sent
  * @peer_rates: the destination speaks RATES (source), the source wants them (destination)
  * @rates: the last that was told by the destination
  * @rates_ns: when we told ours
  * @phases: PHASE records written or seen
  * @round_trip_ns: the shortest that was seen, 0: none
- * @rest: what was left when it was decided to stop
+ * @left: what was left when it was looked last
  * @least: the prediction as it would be if a busy moment spoiled what was measured with little;
  *	else that of the report
  */
 struct vfm_engine {
-	struct vfm_device *dev;
+	struct vfm_member *members;
+	size_t nr_members;
+	struct vfm_device_report *reports;
+	struct vfm_hands *hands;
+	unsigned int in_hand;
+	uint32_t collected;
+	uint32_t wave;
+	struct pollfd *fds;
+	struct vfm_buffer *spare;
 	struct vfm_memory *mem;
 	int fd;
 	const char *peer;
@@ -178,10 +184,6 @@ struct vfm_engine {
 	bool torn;
 	bool closing;
 
-	enum vfm_state origin;
-	uint64_t migration;
-	bool touched;
-	bool armed;
 	bool sink;
 	bool paused;
 	bool added;
@@ -205,15 +207,14 @@ struct vfm_engine {
 	struct vfm_io io;
 	uint64_t deadline_ns;
 	struct vfm_bucket bucket;
-	struct vfm_gauge save, wire, load, memory;
-	struct vfm_arcs arcs;
+	struct vfm_gauge wire, memory;
 	uint32_t heard;
 	bool peer_rates;
 	struct vfm_rates rates;
 	uint64_t rates_ns;
 	uint32_t phases;
 	uint64_t round_trip_ns;
-	struct vfm_rest rest;
+	struct vfm_left left;
 	struct vfm_prediction least;
 };
 
@@ -221,9 +222,28 @@ struct vfm_engine {
 int vfm_engine_opts(struct vfm_migrate_opts *out, const struct vfm_migrate_opts *opts,
 		    struct vfm_err *err) VFM_MUST_CHECK;
 
-/** vfm_engine_init() - begin; @opts NULL for the defaults. Free with vfm_engine_finish(). */
-int vfm_engine_init(struct vfm_engine *e, struct vfm_device *dev, struct vfm_memory *mem, int fd,
+/** What is waited for beside the devices: see wire.c. */
+#define VFM_ENGINE_FDS 4
+
+/**
+ * vfm_engine_init() - begin
+ * @unit: of which everything has been checked
+ * @opts: NULL for the defaults
+ *
+ * Free with vfm_engine_finish(), also after a failure.
+ */
+int vfm_engine_init(struct vfm_engine *e, const struct vfm_unit *unit, int fd,
 		    const struct vfm_migrate_opts *opts) VFM_MUST_CHECK;
+
+/** VFM_UNIT_OF() - a unit of one device. */
+#define VFM_UNIT_OF(dev_, mem_)                                                                    \
+	((struct vfm_unit){ .size = sizeof(struct vfm_unit),                                       \
+			    .devs = (struct vfm_device *const[]){ dev_ },                          \
+			    .nr_devs = 1,                                                          \
+			    .mem = (mem_) })
+
+/** vfm_engine_check_unit() - a caller's. */
+int vfm_engine_check_unit(const struct vfm_unit *unit, struct vfm_err *err) VFM_MUST_CHECK;
 
 /** vfm_engine_run() - the stages in their order, up to the first that fails. */
 int vfm_engine_run(struct vfm_engine *e, const struct vfm_stage *stages,
@@ -240,30 +260,17 @@ void vfm_engine_enter(struct vfm_engine *e, enum vfm_phase phase);
 void vfm_engine_count(struct vfm_engine *e, uint64_t device_bytes, uint64_t memory_bytes,
 		      uint64_t ns);
 
-/** vfm_engine_count_arcs() - single steps that our device has between two states. */
-unsigned int vfm_engine_count_arcs(const struct vfm_engine *e, enum vfm_state from,
-				   enum vfm_state to);
-
-/** vfm_engine_walk() - from its origin to a state, and measure the steps. */
-int vfm_engine_walk(struct vfm_engine *e, enum vfm_state state) VFM_MUST_CHECK;
-
 /** vfm_engine_late() - max_time_ms is over, and the source not stopped yet. */
 bool vfm_engine_late(const struct vfm_engine *e);
 
 /** vfm_engine_tick() - tell progress if it is time. */
 void vfm_engine_tick(struct vfm_engine *e);
 
-/** vfm_engine_also() - put a second failure behind the first in e->err. */
+/** vfm_err_also() - put a second failure behind the first. */
+void vfm_err_also(struct vfm_err *err, const struct vfm_err *second);
+
+/** vfm_engine_also() - the same in e->err. */
 void vfm_engine_also(struct vfm_engine *e, const struct vfm_err *second);
-
-/** vfm_engine_origin() - find out what the device is and where; -EINVAL unless RUNNING or STOP. */
-int vfm_engine_origin(struct vfm_engine *e) VFM_MUST_CHECK;
-
-/** vfm_engine_arm() - what the device shall do if we die. One that cannot do that is left alone. */
-int vfm_engine_arm(struct vfm_engine *e, enum vfm_orphan orphan) VFM_MUST_CHECK;
-
-/** vfm_engine_disarm() - if it was armed. */
-int vfm_engine_disarm(struct vfm_engine *e, struct vfm_err *err) VFM_MUST_CHECK;
 
 /* ---- connect.c ------------------------------------------------------------ */
 
@@ -284,7 +291,7 @@ int vfm_engine_service(struct vfm_engine *e) VFM_MUST_CHECK;
 /** vfm_engine_idle() - the same for so long, or until the peer has said something. */
 int vfm_engine_idle(struct vfm_engine *e, unsigned int ms) VFM_MUST_CHECK;
 
-/** vfm_engine_await() - the same until @fd is readable. */
+/** vfm_engine_await() - the same until @fd is readable, or something was collected. */
 int vfm_engine_await(struct vfm_engine *e, int fd) VFM_MUST_CHECK;
 
 /** vfm_engine_cause() - where whoever reads, or writes, says why: the helper's is its own. */
@@ -310,7 +317,9 @@ int vfm_engine_put(struct vfm_engine *e, enum vfm_stream_type type, uint32_t fla
 /** vfm_engine_write() - serve, then put one record. */
 int vfm_engine_write(struct vfm_engine *e, enum vfm_stream_type type, const void *data,
 		     size_t size) VFM_MUST_CHECK;
-int vfm_engine_write_identity(struct vfm_engine *e, const struct vfm_identity *id) VFM_MUST_CHECK;
+
+/** vfm_engine_write_identities() - of all devices, as m->identity has them. */
+int vfm_engine_write_identities(struct vfm_engine *e) VFM_MUST_CHECK;
 
 /** vfm_engine_write_end() - flush, and END. The pipeline ends here. */
 int vfm_engine_write_end(struct vfm_engine *e) VFM_MUST_CHECK;
@@ -359,13 +368,33 @@ int vfm_rates_take(struct vfm_engine *e, const struct vfm_stream_record *record)
  */
 int vfm_rates_sync(struct vfm_engine *e) VFM_MUST_CHECK;
 
+/**
+ * struct vfm_stall - how long a destination has got nowhere, to be zeroed first
+ * @loaded: what it had loaded when it last got somewhere
+ * @moved_ns: when that was
+ */
+struct vfm_stall {
+	uint64_t loaded;
+	uint64_t moved_ns;
+};
+
+/**
+ * vfm_rates_stalled() - -ETIMEDOUT when it has loaded nothing for as long as it may be silent
+ *
+ * To be asked whenever it has told, or not told, its rates: those alone keep nobody waiting.
+ */
+int vfm_rates_stalled(struct vfm_engine *e, struct vfm_stall *stall) VFM_MUST_CHECK;
+
 /* ---- judge.c: whether to stop --------------------------------------------- */
 
-/** vfm_judge_pending() - what can be read while the device runs, from it itself. */
-int vfm_judge_pending(struct vfm_engine *e, struct vfm_rest *rest) VFM_MUST_CHECK;
+/** Sizes above are nonsense of a device, and taken for "not known". */
+#define VFM_SIZE_SANE (UINT64_C(1) << 40)
 
-/** vfm_judge() - after a round that read @read bytes: 1: stop now; 0: another round; -EDQUOT. */
-int vfm_judge(struct vfm_engine *e, uint64_t read, struct vfm_rest *rest) VFM_MUST_CHECK;
+/** vfm_judge_pending() - a step: what can be read while the device runs, from it itself. */
+int vfm_judge_pending(struct vfm_member *m, int unused) VFM_MUST_CHECK;
+
+/** vfm_judge() - after a round: 1: stop now; 0: another round; -EDQUOT. */
+int vfm_judge(struct vfm_engine *e) VFM_MUST_CHECK;
 
 /** vfm_judge_sizes() - compare what the device said with what came after the stop. */
 void vfm_judge_sizes(struct vfm_engine *e);
@@ -437,13 +466,7 @@ int vfm_layout_read_abort(char *text, size_t room, const struct vfm_stream_recor
 /** vfm_source_stop() - to STOP_COPY; the downtime begins. */
 int vfm_source_stop(struct vfm_engine *e) VFM_MUST_CHECK;
 
-/** vfm_source_read() - one read of the data session into one record. As vfm_device_read_data(). */
-ssize_t vfm_source_read(struct vfm_engine *e) VFM_MUST_CHECK;
-
-/** vfm_source_drain() - the data session in STOP_COPY up to its end. */
-int vfm_source_drain(struct vfm_engine *e) VFM_MUST_CHECK;
-
-/** vfm_source_go_back() - to the state in which the device was found, if it left that. */
+/** vfm_source_go_back() - each device to the state in which it was found, if it left that. */
 int vfm_source_go_back(struct vfm_engine *e, struct vfm_err *err) VFM_MUST_CHECK;
 
 /** vfm_source_recover() - after a failure: go back and disarm; what fails goes into e->err, too. */
@@ -451,25 +474,22 @@ void vfm_source_recover(struct vfm_engine *e);
 
 /* ---- load.c: what load and receive share --------------------------------- */
 
-/** vfm_sink_check() - whether the IDENTITY in @record may be loaded into our device. */
-int vfm_sink_check(struct vfm_engine *e, const struct vfm_stream_record *record) VFM_MUST_CHECK;
+/** vfm_sink_check() - whether images of what is in m->identity may be loaded into our devices. */
+int vfm_sink_check(struct vfm_engine *e) VFM_MUST_CHECK;
 
-/** vfm_sink_begin() - to RESUMING; what the device was doing is lost from here on. */
+/** vfm_sink_begin() - to RESUMING; what the devices were doing is lost from here on. */
 int vfm_sink_begin(struct vfm_engine *e) VFM_MUST_CHECK;
 
-/** vfm_sink_data() - a DEVICE_DATA record into the device. */
-int vfm_sink_data(struct vfm_engine *e, const struct vfm_stream_record *record) VFM_MUST_CHECK;
-
-/** vfm_sink_prove() - to STOP, which says that the image is whole and right. */
+/** vfm_sink_prove() - to STOP, which says that the images are whole and right. */
 int vfm_sink_prove(struct vfm_engine *e) VFM_MUST_CHECK;
 
-/** vfm_sink_run() - before_run, then RUNNING unless the source was paused. */
+/** vfm_sink_run() - before_run, then RUNNING unless the source was paused; each that can. */
 int vfm_sink_run(struct vfm_engine *e) VFM_MUST_CHECK;
 
 /**
  * vfm_sink_reset() - after a failure, unless the device was not touched or must be kept
  *
- * Return: whether it is not left in the middle.
+ * Return: whether none is left in the middle.
  */
 bool vfm_sink_reset(struct vfm_engine *e);
 

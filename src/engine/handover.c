@@ -29,6 +29,7 @@
 #include "engine/claim.h"
 #include "engine/journal.h"
 #include "engine/owner.h"
+#include "engine/unit.h"
 
 /* What a pair of journals knows of epochs. */
 #define EPOCH 1u
@@ -145,7 +146,8 @@ static int new_claim(struct vfm_engine *e, const char *key)
 	struct vfm_statement who = e->handover;
 
 	who.role = own_role(e);
-	return vfm_claim_new(&e->claim, e->opts.store, &who, key, vfm_device_uri(e->dev), &e->err);
+	return vfm_claim_new(&e->claim, e->opts.store, &who, key, vfm_device_uri(e->members[0].dev),
+			     &e->err);
 }
 
 /* Before the peer hears of the migration: so it can see that the epoch is there. */
@@ -222,12 +224,12 @@ static int hear(struct vfm_engine *e, const struct vfm_stream_record *record)
 	return 0;
 }
 
-int vfm_handover_expect(struct vfm_engine *e, enum vfm_stream_type type,
+int vfm_handover_follow(struct vfm_engine *e, enum vfm_stream_type type,
 			struct vfm_stream_record *record)
 {
-	int ret = vfm_engine_read(e, record);
+	int ret = 0;
 
-	if (!ret && record->type == VFM_STREAM_HANDOVER) {
+	if (record->type == VFM_STREAM_HANDOVER) {
 		ret = hear(e, record);
 		if (!ret)
 			ret = vfm_engine_read(e, record);
@@ -235,6 +237,14 @@ int vfm_handover_expect(struct vfm_engine *e, enum vfm_stream_type type,
 	if (ret)
 		return ret;
 	return record->type == type ? 0 : vfm_engine_unexpected(e, record);
+}
+
+int vfm_handover_expect(struct vfm_engine *e, enum vfm_stream_type type,
+			struct vfm_stream_record *record)
+{
+	int ret = vfm_engine_read(e, record);
+
+	return ret ? ret : vfm_handover_follow(e, type, record);
 }
 
 /* Who is at the other end, for people; empty when that cannot be told. */
@@ -263,8 +273,10 @@ static void name_peer(int fd, char *out, size_t room)
 
 int vfm_handover_begin(struct vfm_engine *e)
 {
-	const char *uri = vfm_device_uri(e->dev);
-	struct vfm_journal_head head = { .who = e->handover, .uris = &uri, .nr_uris = 1 };
+	const char *uris[VFM_UNIT_MAX];
+	struct vfm_journal_head head = { .who = e->handover,
+					 .uris = uris,
+					 .nr_uris = e->nr_members };
 	uint32_t flags = e->paused ? VFM_JOURNAL_PAUSED : 0;
 	struct vfm_wait wait = store_wait(e);
 	int ret = join_epoch(e);
@@ -272,6 +284,8 @@ int vfm_handover_begin(struct vfm_engine *e)
 	/* A source without a journal has not told a name to keep one by. */
 	if (ret || !e->opts.journal || (e->sink && !e->agreed))
 		return ret;
+	for (size_t i = 0; i < e->nr_members; i++)
+		uris[i] = vfm_device_uri(e->members[i].dev);
 	head.who.role = own_role(e);
 	head.who.state = e->sink ? VFM_HANDOVER_LOADING : VFM_HANDOVER_BEGUN;
 	if (!e->agreed)
@@ -371,7 +385,7 @@ void vfm_handover_kept(struct vfm_engine *e)
 	/* Nobody will ask when the destination cannot have loaded all, or keeps no journal. */
 	bool asked = e->agreed && e->report.phase >= VFM_PHASE_LOAD;
 
-	if (!e->owner || e->touched)
+	if (!e->owner || vfm_unit_touched(e))
 		return;
 	/* nor if it can ask the store */
 	if (asked && !tell_kept(e))

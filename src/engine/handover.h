@@ -20,6 +20,10 @@ int vfm_handover_offer(struct vfm_engine *e) VFM_MUST_CHECK;
 int vfm_handover_expect(struct vfm_engine *e, enum vfm_stream_type type,
 			struct vfm_stream_record *record) VFM_MUST_CHECK;
 
+/** vfm_handover_follow() - the same when the first record has been read already. */
+int vfm_handover_follow(struct vfm_engine *e, enum vfm_stream_type type,
+			struct vfm_stream_record *record) VFM_MUST_CHECK;
+
 /** vfm_handover_begin() - before the device is touched: begin the journal; answer the source. */
 int vfm_handover_begin(struct vfm_engine *e) VFM_MUST_CHECK;
 
@@ -42,7 +46,7 @@ void vfm_handover_settle(struct vfm_engine *e, bool stopped);
 /** vfm_handover_keep() - it failed, and no COMMIT is out; before the device goes back. */
 void vfm_handover_keep(struct vfm_engine *e);
 
-/** vfm_handover_kept() - the device went back, unless e->touched. */
+/** vfm_handover_kept() - the devices went back, unless one is still touched. */
 void vfm_handover_kept(struct vfm_engine *e);
 
 /* ---- destination ---------------------------------------------------------- */

@@ -11,7 +11,7 @@
  * what has changed meanwhile, or new initial data, sends us back to the rounds.
  */
 
-#include "engine/engine.h"
+#include "engine/unit.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,15 +19,15 @@
 
 #include "base/util.h"
 
-/* Sizes above are nonsense, and taken for "not known". */
-#define SIZE_SANE (UINT64_C(1) << 40)
-
 /* What a device told and what came may differ by that: it works on until it is stopped. */
 #define TOLD_SLACK (UINT64_C(256) << 10)
 #define TOLD_PART 4
 
 /* A way there and back that was not measured. */
 #define TRIP_UNKNOWN_NS 1e6
+
+/* Of two measurements of the wire, one this much surer than the other is taken for both. */
+#define SURER 2
 
 /* Room for the words of a prediction. */
 #define WORDS 160
@@ -43,18 +43,23 @@ static uint64_t add_sizes(uint64_t a, uint64_t b)
 	return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
 }
 
-int vfm_judge_pending(struct vfm_engine *e, struct vfm_rest *rest)
+int vfm_judge_pending(struct vfm_member *m, int unused)
 {
+	struct vfm_rest *rest = &m->rest;
 	struct vfm_precopy_info info;
-	int ret = vfm_device_get_precopy_info(e->dev, &info, &e->err);
 	uint64_t sum;
+	int ret;
 
+	(void)unused;
+	if (!(m->migration & VFM_MIGRATION_PRE_COPY))
+		return 0;
+	ret = vfm_device_get_precopy_info(m->dev, &info, &m->err);
 	if (ret)
 		return ret == -ENOTTY ? 0 : ret;
 	sum = add_sizes(info.initial_bytes, info.dirty_bytes);
 	rest->told = rest->told_low = rest->told_high = sum;
 	rest->told_any = true;
-	if (info.initial_bytes > SIZE_SANE || info.dirty_bytes > SIZE_SANE)
+	if (info.initial_bytes > VFM_SIZE_SANE || info.dirty_bytes > VFM_SIZE_SANE)
 		return 0;
 	rest->initial = info.initial_bytes;
 	rest->pending = sum;
@@ -70,10 +75,11 @@ int vfm_judge_pending(struct vfm_engine *e, struct vfm_rest *rest)
  * underestimated by what it has pending, which further rounds make small. A device
  * that tells neither is taken to have as much to say as it just had.
  */
-static int ask_size(struct vfm_engine *e, struct vfm_rest *rest)
+static int ask_size(struct vfm_member *m)
 {
+	struct vfm_rest *rest = &m->rest;
 	uint64_t size;
-	int ret = vfm_device_get_data_size(e->dev, &size, &e->err);
+	int ret = vfm_device_get_data_size(m->dev, &size, &m->err);
 
 	rest->device = rest->pending;
 	rest->device_known = rest->pending_known;
@@ -82,43 +88,66 @@ static int ask_size(struct vfm_engine *e, struct vfm_rest *rest)
 	rest->told = rest->told_low = VFM_MAX(rest->told_low, size);
 	rest->told_high = add_sizes(rest->told_high, size);
 	rest->told_any = true;
-	if (size > SIZE_SANE)
+	if (size > VFM_SIZE_SANE)
 		return 0;
 	rest->device = VFM_MAX(rest->pending, size);
 	rest->device_known = true;
 	return 0;
 }
 
-/* @read: what the last round got from the device. */
-static int estimate(struct vfm_engine *e, uint64_t read, struct vfm_rest *rest)
+static int look(struct vfm_member *m, int unused)
 {
-	int ret = 0;
+	int ret;
 
-	*rest = (struct vfm_rest){ .pending = read };
-	if (e->migration & VFM_MIGRATION_PRE_COPY)
-		ret = vfm_judge_pending(e, rest);
-	if (!ret)
-		ret = ask_size(e, rest);
-	if (!ret && e->dirty) {
-		vfm_dirty_report(e);
-		rest->memory = vfm_dirty_bytes(e);
+	m->rest = (struct vfm_rest){ .pending = m->got };
+	ret = vfm_judge_pending(m, unused);
+	return ret ? ret : ask_size(m);
+}
+
+static int estimate(struct vfm_engine *e)
+{
+	struct vfm_left *left = &e->left;
+	int ret = vfm_unit_each(e, look, 0);
+
+	if (ret)
+		return ret;
+	*left = (struct vfm_left){ .device_known = true };
+	for (size_t i = 0; i < e->nr_members; i++) {
+		const struct vfm_rest *rest = &e->members[i].rest;
+
+		left->initial = add_sizes(left->initial, rest->initial);
+		left->device = add_sizes(left->device, rest->device);
+		left->device_known &= rest->device_known;
 	}
-	return ret;
+	if (e->dirty) {
+		vfm_dirty_report(e);
+		left->memory = vfm_dirty_bytes(e);
+	}
+	return 0;
+}
+
+/* Whether a device has not said what it meant, whatever that was. */
+static bool told_wrong(const struct vfm_member *m)
+{
+	const struct vfm_rest *rest = &m->rest;
+	uint64_t slack = TOLD_SLACK + rest->told_high / TOLD_PART;
+
+	return add_sizes(m->got, slack) < rest->told_low ||
+	       m->got > add_sizes(rest->told_high, slack) || (m->got && !rest->told_high);
 }
 
 void vfm_judge_sizes(struct vfm_engine *e)
 {
-	const struct vfm_rest *rest = &e->rest;
-	uint64_t came = e->report.phases[VFM_PHASE_STOP_COPY].device_bytes;
-	uint64_t slack = TOLD_SLACK + rest->told_high / TOLD_PART;
+	for (size_t i = 0; i < e->nr_members; i++) {
+		struct vfm_member *m = &e->members[i];
 
-	e->report.came_bytes = came;
-	if (!rest->told_any || e->paused)
-		return;
-	e->report.told_bytes = rest->told;
-	e->report.told_wrong = add_sizes(came, slack) < rest->told_low ||
-			       came > add_sizes(rest->told_high, slack) ||
-			       (came && !rest->told_high);
+		e->report.came_bytes += m->got;
+		if (!m->rest.told_any || e->paused)
+			continue;
+		e->report.told_bytes = add_sizes(e->report.told_bytes, m->rest.told);
+		m->told_wrong = told_wrong(m);
+		e->report.told_wrong |= m->told_wrong;
+	}
 }
 
 /* ---- what it comes to ------------------------------------------------------- */
@@ -128,20 +157,16 @@ static void forecast_arcs(const struct vfm_engine *e, struct vfm_forecast *f)
 {
 	const struct vfm_arcs theirs = { .count = e->rates.arc_ns > 0,
 					 .ns = (double)e->rates.arc_ns };
-	const struct vfm_arcs *ours = e->arcs.count ? &e->arcs : &theirs;
-	bool precopy = e->migration & VFM_MIGRATION_PRE_COPY;
-	enum vfm_state at = precopy ? VFM_STATE_PRE_COPY : e->origin;
+	const struct vfm_arcs own = vfm_unit_step(e);
+	const struct vfm_arcs *ours = own.count || !theirs.count ? &own : &theirs;
 
-	if (!theirs.count)
-		ours = &e->arcs;
-	f->source_arcs = vfm_arcs_span(ours, vfm_engine_count_arcs(e, at, VFM_STATE_STOP_COPY));
+	f->source_arcs = vfm_arcs_span(ours, vfm_unit_stop_arcs(e));
 	f->last_arc = vfm_arcs_span(ours, 1);
 	f->prove = vfm_arcs_span(theirs.count ? &theirs : ours,
 				 e->peer_rates ? e->rates.prove_arcs : 1);
 	f->run = vfm_arcs_span(theirs.count ? &theirs : ours,
 			       e->peer_rates ? e->rates.run_arcs
-					     : vfm_engine_count_arcs(e, VFM_STATE_STOP,
-								     VFM_STATE_RUNNING));
+					     : vfm_unit_arcs(e, VFM_STATE_STOP, VFM_STATE_RUNNING));
 	f->round_trip = (struct vfm_span){ .ns = (double)e->round_trip_ns,
 					   .error = (double)e->round_trip_ns / 2,
 					   .known = e->round_trip_ns > 0 };
@@ -159,7 +184,7 @@ static void limit_cost(struct vfm_cost *cost, uint64_t rate)
 /* Whether the costs were measured with too little, and the least that they can be. */
 static bool doubt(const struct vfm_engine *e, struct vfm_forecast *f)
 {
-	bool save = vfm_cost_doubt(&f->save, (uint64_t)e->save.bytes, f->device_bytes);
+	bool save = vfm_cost_doubt(&f->save, vfm_unit_saved(e), f->device_bytes);
 	bool wire = vfm_cost_doubt(&f->wire, (uint64_t)e->wire.bytes, f->device_bytes);
 	bool load = vfm_cost_doubt(&f->load, e->rates.loaded, f->device_bytes);
 	bool memory = vfm_cost_doubt(&f->memory, (uint64_t)e->memory.bytes, f->memory_bytes);
@@ -169,25 +194,31 @@ static bool doubt(const struct vfm_engine *e, struct vfm_forecast *f)
 	return save || wire || load || memory;
 }
 
-static void predict(struct vfm_engine *e, const struct vfm_rest *rest)
+/* The same wire: whichever says nothing of it, or much less than the other, takes the other's. */
+static void share_cost(struct vfm_cost *a, struct vfm_cost *b)
+{
+	if (b->known && (!a->known || a->error > b->error * SURER))
+		*a = *b;
+	else if (a->known && (!b->known || b->error > a->error * SURER))
+		*b = *a;
+}
+
+static void predict(struct vfm_engine *e)
 {
 	struct vfm_forecast f = {
-		.save = vfm_gauge_cost(&e->save),
+		.save = vfm_unit_save_cost(e),
 		.wire = vfm_gauge_cost(&e->wire),
 		.memory = vfm_gauge_cost(&e->memory),
 		.load = vfm_cost_of_rate(e->rates.load_rate, e->rates.load_error / 1000.0),
-		.device_bytes = rest->device,
-		.memory_bytes = rest->memory,
-		.size_known = rest->device_known,
+		.device_bytes = e->left.device,
+		.memory_bytes = e->left.memory,
+		.size_known = e->left.device_known,
 		.record = VFM_STREAM_PAYLOAD_MAX,
 		.overlap = true,
 	};
 
-	/* What one of them found of the wire holds for the other. */
-	if (!f.wire.known && f.memory.known)
-		f.wire = f.memory;
-	if (!f.memory.known && f.wire.known)
-		f.memory = f.wire;
+	vfm_unit_overlap(e, e->rates.width, &f.load);
+	share_cost(&f.wire, &f.memory);
 	if (!f.wire.known)
 		limit_cost(&f.wire, e->opts.rate);
 	if (!f.memory.known)
@@ -197,7 +228,7 @@ static void predict(struct vfm_engine *e, const struct vfm_rest *rest)
 	e->report.prediction = e->least;
 	if (doubt(e, &f)) {
 		vfm_predict(&e->least, &f);
-		e->report.prediction.assumed = e->least.assumed = true;
+		e->least.assumed = true;
 	}
 	if (e->rate.ns > 0 && e->rate.bytes > 0)
 		e->report.bytes_per_second = (uint64_t)(e->rate.bytes * 1e9 / e->rate.ns);
@@ -205,15 +236,15 @@ static void predict(struct vfm_engine *e, const struct vfm_rest *rest)
 
 /* ---- the decision ------------------------------------------------------------ */
 
-static bool fits(const struct vfm_engine *e)
-{
-	unsigned int limit_ms = e->opts.max_downtime_ms;
+/* What is to be done next, if it is not an error. */
+enum verdict { GO_ON, STOP, OVER };
 
-	return !limit_ms || vfm_prediction_fits(&e->report.prediction, limit_ms) ||
-	       vfm_prediction_fits(&e->least, limit_ms);
+static bool fits(const struct vfm_engine *e, const struct vfm_prediction *p)
+{
+	return !e->opts.max_downtime_ms || vfm_prediction_fits(p, e->opts.max_downtime_ms);
 }
 
-static int refuse(struct vfm_engine *e, const struct vfm_rest *rest, bool late)
+static int refuse(struct vfm_engine *e, bool late)
 {
 	const struct vfm_prediction *p = &e->report.prediction;
 	char why[VFM_ERR_TEXT / 2], words[WORDS], when[48] = "";
@@ -223,11 +254,11 @@ static int refuse(struct vfm_engine *e, const struct vfm_rest *rest, bool late)
 		snprintf(when, sizeof(when), " and %.1f s, %.1f are allowed",
 			 (double)(vfm_now_ns() - e->began_ns) / 1e9,
 			 (double)e->opts.max_time_ms / 1000);
-	if (rest->initial)
+	if (e->left.initial)
 		snprintf(why, sizeof(why),
 			 "%.1f MiB of initial data are left, to be read before the stop",
-			 (double)rest->initial / MIB);
-	else if (!fits(e))
+			 (double)e->left.initial / MIB);
+	else if (!fits(e, p))
 		snprintf(why, sizeof(why), "predicted %.0f ms +-%.0f, %u are allowed: %s",
 			 (double)p->downtime_us / 1000, (double)p->error_us / 1000,
 			 e->opts.max_downtime_ms, words);
@@ -238,38 +269,41 @@ static int refuse(struct vfm_engine *e, const struct vfm_rest *rest, bool late)
 }
 
 /* A limit cannot be kept. */
-static int over_limit(struct vfm_engine *e, const struct vfm_rest *rest, bool late)
+static int over_limit(struct vfm_engine *e, bool late)
 {
 	if (e->opts.on_limit != VFM_ON_LIMIT_FORCE)
-		return refuse(e, rest, late);
+		return refuse(e, late);
 	e->report.forced = true;
 	return 1;
 }
 
-/* What is to be done next, if it is not an error. */
-enum verdict { GO_ON, STOP, OVER };
-
-static int weigh(struct vfm_engine *e, uint64_t read, struct vfm_rest *rest)
+/*
+ * What was measured with too little is measured again by another round. When there is none
+ * any more, a device is not refused because of what a busy moment may have made of it.
+ */
+static int weigh(struct vfm_engine *e)
 {
-	bool more = e->migration & VFM_MIGRATION_PRE_COPY || (e->dirty && !e->report.all_dirty);
+	bool more = vfm_unit_has(e, VFM_MIGRATION_PRE_COPY) || (e->dirty && !e->report.all_dirty);
 	bool last = e->report.rounds >= e->opts.max_rounds || !more;
 	bool late = vfm_engine_late(e);
-	int ret = estimate(e, read, rest);
+	int ret = estimate(e);
 
 	if (ret)
 		return ret;
-	predict(e, rest);
-	if (!rest->initial && fits(e))
+	predict(e);
+	if (!e->left.initial && fits(e, &e->report.prediction))
 		return STOP;
 	/* To read initial data first is a recommendation, and without a limit all may wait. */
 	if (!e->opts.max_downtime_ms && last && !late)
 		return STOP;
-	return last || late ? OVER : GO_ON;
+	if (!last && !late)
+		return GO_ON;
+	return !e->left.initial && fits(e, &e->least) ? STOP : OVER;
 }
 
-int vfm_judge(struct vfm_engine *e, uint64_t read, struct vfm_rest *rest)
+int vfm_judge(struct vfm_engine *e)
 {
-	int ret = weigh(e, read, rest);
+	int ret = weigh(e);
 
 	/* What the destination told last may be of before it had to do with what we sent. */
 	if (e->peer_rates && (ret == STOP || (ret == OVER && !vfm_engine_late(e)))) {
@@ -277,11 +311,9 @@ int vfm_judge(struct vfm_engine *e, uint64_t read, struct vfm_rest *rest)
 		if (ret == -EAGAIN)
 			ret = OVER;
 		else if (!ret)
-			ret = weigh(e, read, rest);
+			ret = weigh(e);
 	}
 	if (ret == OVER)
-		ret = over_limit(e, rest, vfm_engine_late(e));
-	if (ret == STOP)
-		e->rest = *rest;
+		ret = over_limit(e, vfm_engine_late(e));
 	return ret;
 }

@@ -11,9 +11,9 @@
  *	COMMIT		nothing, or le32 flags: VFM_LAYOUT_PAUSED
  *	ABORT		le32 errno value, text without an end
  *	RATES		le64 rate, le32 error in thousandths, le32 phases, le64 loaded, le64 ns
- *			of a step, le32 steps to STOP, le32 to RUNNING, le64 0; more may follow
- *	READY		nothing, or as RATES
- *	LOADED, RUNNING	nothing; what may follow in later versions is ignored
+ *			of a step, le32 steps to STOP, le32 to RUNNING, le32 devices at a time, le32
+ *0; more may follow READY		nothing, or as RATES LOADED, RUNNING	nothing; what may
+ *follow in later versions is ignored
  */
 
 #include "engine/engine.h"
@@ -101,7 +101,8 @@ void vfm_layout_write_rates(const struct vfm_rates *rates, uint8_t buf[VFM_LAYOU
 	vfm_write_le64(&w, rates->arc_ns);
 	vfm_write_le32(&w, rates->prove_arcs);
 	vfm_write_le32(&w, rates->run_arcs);
-	vfm_write_le64(&w, 0);
+	vfm_write_le32(&w, rates->width);
+	vfm_write_le32(&w, 0);
 }
 
 int vfm_layout_read_rates(struct vfm_rates *rates, const struct vfm_stream_record *record,
@@ -120,9 +121,11 @@ int vfm_layout_read_rates(struct vfm_rates *rates, const struct vfm_stream_recor
 	rates->arc_ns = vfm_read_le64(&r);
 	rates->prove_arcs = vfm_read_le32(&r);
 	rates->run_arcs = vfm_read_le32(&r);
+	rates->width = vfm_read_le32(&r);
 	rates->arc_ns = VFM_MIN(rates->arc_ns, MAX_ARC_NS);
 	rates->prove_arcs = VFM_MIN(rates->prove_arcs, MAX_ARCS);
 	rates->run_arcs = VFM_MIN(rates->run_arcs, MAX_ARCS);
+	rates->width = VFM_MIN(rates->width, VFM_UNIT_MAX);
 	return 0;
 }
 

@@ -13,7 +13,7 @@
  * without a name first.
  */
 
-#include "engine/engine.h"
+#include "engine/unit.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,69 +29,99 @@
 #include "base/io.h"
 #include "base/util.h"
 
-int vfm_sink_check(struct vfm_engine *e, const struct vfm_stream_record *record)
+/* m->identity is whose image comes. */
+static int check(struct vfm_member *m, int unused)
 {
-	struct vfm_identity ours, theirs;
-	int ret = vfm_stream_parse_identity(&theirs, record, &e->err);
+	struct vfm_identity ours;
+	int ret = vfm_identity_get(&ours, m->dev, &m->err);
 
-	if (!ret)
-		ret = vfm_identity_get(&ours, e->dev, &e->err);
-	return ret ? ret : vfm_identity_check(&ours, &theirs, &e->err);
+	(void)unused;
+	return ret ? ret : vfm_identity_check(&ours, &m->identity, &m->err);
+}
+
+int vfm_sink_check(struct vfm_engine *e)
+{
+	return vfm_unit_each(e, check, 0);
+}
+
+static int begin(struct vfm_member *m, int unused)
+{
+	int ret = vfm_member_arm(m, VFM_ORPHAN_RESET);
+
+	(void)unused;
+	return ret ? ret : vfm_member_walk(m, VFM_STATE_RESUMING);
 }
 
 int vfm_sink_begin(struct vfm_engine *e)
 {
-	int ret;
-
-	e->touched = true;
-	ret = vfm_engine_arm(e, VFM_ORPHAN_RESET);
-	return ret ? ret : vfm_engine_walk(e, VFM_STATE_RESUMING);
-}
-
-int vfm_sink_data(struct vfm_engine *e, const struct vfm_stream_record *record)
-{
-	uint64_t start = vfm_now_ns();
-	int ret = 0;
-
-	if (record->size)
-		ret = vfm_device_write_chunk(e->dev, record->data, (size_t)record->size,
-					     record->flags & VFM_STREAM_CHUNK_END, &e->err);
-	if (ret)
-		return ret;
-	vfm_gauge_add(&e->load, record->size, vfm_now_ns() - start);
-	vfm_engine_count(e, record->size, 0, vfm_now_ns() - start);
-	return 0;
+	vfm_unit_touch(e);
+	return vfm_unit_each(e, begin, 0);
 }
 
 int vfm_sink_prove(struct vfm_engine *e)
 {
-	return vfm_device_set_state(e->dev, VFM_STATE_STOP, &e->err);
+	return vfm_unit_each(e, vfm_member_set, VFM_STATE_STOP);
+}
+
+static int run(struct vfm_member *m, int level)
+{
+	bool p2p = m->migration & VFM_MIGRATION_P2P;
+
+	if (!m->ready || (level != VFM_LEVEL_LAST && p2p != (level == VFM_LEVEL_P2P)))
+		return 0;
+	return vfm_member_set(m,
+			      level == VFM_LEVEL_P2P ? VFM_STATE_RUNNING_P2P : VFM_STATE_RUNNING);
+}
+
+/* Each device on its own: one that is not ready is left, and keeps none of the others. */
+static int prepare(struct vfm_engine *e)
+{
+	struct vfm_err first = { 0 };
+
+	for (size_t i = 0; i < e->nr_members; i++) {
+		struct vfm_member *m = &e->members[i];
+		int ret = 0;
+
+		if (e->opts.before_run)
+			ret = e->opts.before_run(e->opts.user, m->dev, &m->err);
+		m->ready = !ret;
+		if (!ret)
+			continue;
+		vfm_unit_failed(e, m, ret);
+		e->err.code = ret;
+		if (first.code)
+			vfm_err_also(&first, &e->err);
+		else
+			first = e->err;
+	}
+	e->err = first;
+	return first.code;
 }
 
 int vfm_sink_run(struct vfm_engine *e)
 {
-	int ret = 0;
+	int ret = prepare(e);
+	struct vfm_err second;
+	int ran = 0;
 
-	if (e->opts.before_run)
-		ret = e->opts.before_run(e->opts.user, e->dev, &e->err);
-	if (ret) {
-		e->stay = true;
-		return ret;
-	}
-	if (e->paused)
-		return 0;
-	return vfm_device_set_state(e->dev, VFM_STATE_RUNNING, &e->err);
+	e->stay = ret;
+	if (!e->paused)
+		ran = vfm_unit_start(e, run, &second);
+	if (ran && ret)
+		vfm_engine_also(e, &second);
+	else if (ran)
+		e->err = second;
+	return ret ? ret : ran;
 }
 
 bool vfm_sink_reset(struct vfm_engine *e)
 {
 	struct vfm_err second;
 
-	if (!e->touched || e->stay)
-		return !e->touched;
-	if (!vfm_device_reset(e->dev, &second))
+	if (e->stay || !vfm_unit_touched(e))
+		return !vfm_unit_touched(e);
+	if (!vfm_unit_all(e, vfm_member_reset, 0, &second))
 		return true;
-	vfm_fail_prefix(&second, "reset");
 	vfm_engine_also(e, &second);
 	return false;
 }
@@ -246,7 +276,7 @@ static int load_scan(struct vfm_engine *e)
 {
 	struct vfm_stream_summary summary;
 	struct vfm_err err;
-	int ret = vfm_engine_origin(e);
+	int ret = vfm_unit_ask(e);
 
 	if (!ret)
 		ret = open_stream(e);
@@ -269,7 +299,9 @@ static int load_begin(struct vfm_engine *e)
 	if (!ret)
 		ret = vfm_engine_expect(e, VFM_STREAM_IDENTITY, &record);
 	if (!ret)
-		ret = vfm_sink_check(e, &record);
+		ret = vfm_stream_parse_identity(&e->members[0].identity, &record, &e->err);
+	if (!ret)
+		ret = vfm_sink_check(e);
 	e->stopped_ns = vfm_now_ns();
 	return ret ? ret : vfm_sink_begin(e);
 }
@@ -282,7 +314,7 @@ static int load_data(struct vfm_engine *e)
 	while (!(ret = vfm_engine_read(e, &record))) {
 		ret = check_record(e, &record);
 		if (!ret && record.type == VFM_STREAM_DEVICE_DATA)
-			ret = vfm_sink_data(e, &record);
+			ret = vfm_data_write(e, &record);
 		if (ret || record.type == VFM_STREAM_END)
 			break;
 	}
@@ -291,7 +323,7 @@ static int load_data(struct vfm_engine *e)
 
 static int load_run(struct vfm_engine *e)
 {
-	int ret = vfm_engine_disarm(e, &e->err);
+	int ret = vfm_unit_each(e, vfm_member_disarm, 0);
 
 	if (!ret)
 		ret = vfm_sink_run(e);
@@ -313,14 +345,14 @@ VFM_API int vfm_load(struct vfm_device *dev, int fd, const struct vfm_migrate_op
 {
 	struct load l = { .spool = -1, .start = -1 };
 	struct vfm_err second;
-	int ret = vfm_engine_init(&l.e, dev, NULL, fd, opts);
+	int ret = vfm_engine_init(&l.e, &VFM_UNIT_OF(dev, NULL), fd, opts);
 
 	l.e.sink = true;
 	if (!ret)
 		ret = vfm_engine_run(&l.e, load_stages, VFM_ARRAY_SIZE(load_stages));
 	if (ret) {
 		vfm_sink_reset(&l.e);
-		if (vfm_engine_disarm(&l.e, &second))
+		if (vfm_unit_all(&l.e, vfm_member_disarm, 0, &second))
 			vfm_engine_also(&l.e, &second);
 	}
 	vfm_close_fd(&l.spool);

@@ -52,7 +52,7 @@ static void free_range(struct memory_range *r, uint64_t size)
 	free(r);
 }
 
-static void clear(struct vfm_memory *mem)
+void vfm_memory_clear(struct vfm_memory *mem)
 {
 	for (size_t i = 0; i < mem->map.count; i++)
 		free_range(mem->map.entries[i].data, mem->map.entries[i].size);
@@ -63,7 +63,7 @@ VFM_API void vfm_memory_free(struct vfm_memory *mem)
 {
 	if (!mem)
 		return;
-	clear(mem);
+	vfm_memory_clear(mem);
 	vfm_iova_map_free(&mem->map);
 	free(mem);
 }
@@ -247,7 +247,7 @@ VFM_API int vfm_memory_unmap(struct vfm_memory *mem, struct vfm_device *dev, str
 
 /* ---- for the engine ------------------------------------------------------ */
 
-int vfm_memory_drop(struct vfm_memory *mem, struct vfm_device *dev, struct vfm_err *err)
+int vfm_memory_detach(struct vfm_memory *mem, struct vfm_device *dev, struct vfm_err *err)
 {
 	for (size_t i = 0; i < mem->map.count; i++) {
 		const struct vfm_iova_entry *entry = &mem->map.entries[i];
@@ -256,7 +256,6 @@ int vfm_memory_drop(struct vfm_memory *mem, struct vfm_device *dev, struct vfm_e
 		if (ret && ret != -ENOENT)
 			return ret;
 	}
-	clear(mem);
 	return 0;
 }
 

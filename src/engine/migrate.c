@@ -21,8 +21,7 @@
 #include "base/util.h"
 
 struct receiver {
-	struct vfm_device *dev;
-	struct vfm_memory *mem;
+	const struct vfm_unit *unit;
 	int fd;
 	struct vfm_migrate_opts opts;
 	struct vfm_err err;
@@ -33,7 +32,7 @@ static void *receive(void *arg)
 {
 	struct receiver *r = arg;
 
-	r->ret = vfm_migrate_receive(r->dev, r->mem, r->fd, &r->opts, NULL, &r->err);
+	r->ret = vfm_migrate_receive_unit(r->unit, r->fd, &r->opts, NULL, &r->err);
 	/* A source that still waits for us learns that in vain it does. */
 	shutdown(r->fd, SHUT_RDWR);
 	return NULL;
@@ -48,11 +47,28 @@ static int join(int ret, const struct receiver *r, struct vfm_err *err)
 	return ret;
 }
 
-VFM_API int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, struct vfm_device *dst,
-			struct vfm_memory *dst_mem, const struct vfm_migrate_opts *opts,
-			struct vfm_migration_report *report, struct vfm_err *err)
+static int check_units(const struct vfm_unit *src, const struct vfm_unit *dst, struct vfm_err *err)
 {
-	struct receiver r = { .dev = dst, .mem = dst_mem, .opts = VFM_MIGRATE_OPTS() };
+	int ret = vfm_engine_check_unit(src, err);
+
+	if (!ret)
+		ret = vfm_engine_check_unit(dst, err);
+	if (ret)
+		return ret;
+	for (size_t i = 0; i < src->nr_devs; i++)
+		for (size_t k = 0; k < dst->nr_devs; k++)
+			if (src->devs[i] == dst->devs[k])
+				return vfm_fail(err, -EINVAL, "migrate a device to itself");
+	if (src->mem && src->mem == dst->mem)
+		return vfm_fail(err, -EINVAL, "migrate a device to itself");
+	return 0;
+}
+
+VFM_API int vfm_migrate_unit(const struct vfm_unit *src, const struct vfm_unit *dst,
+			     const struct vfm_migrate_opts *opts,
+			     struct vfm_migration_report *report, struct vfm_err *err)
+{
+	struct receiver r = { .unit = dst, .opts = VFM_MIGRATE_OPTS() };
 	struct vfm_migrate_opts given;
 	vfm_auto_fd int ours = -1;
 	vfm_auto_fd int theirs = -1;
@@ -60,8 +76,9 @@ VFM_API int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, stru
 	int fds[2];
 	int ret;
 
-	if (src == dst || (src_mem && src_mem == dst_mem))
-		return vfm_fail(err, -EINVAL, "migrate a device to itself");
+	ret = check_units(src, dst, err);
+	if (ret)
+		return ret;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
 		return vfm_fail(err, -errno, "socket pair: %s", strerror(errno));
 	ours = fds[0];
@@ -75,13 +92,22 @@ VFM_API int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, stru
 	r.opts.before_run = given.before_run;
 	r.opts.journal = given.journal;
 	r.opts.store = given.store;
+	r.opts.allow_no_p2p = given.allow_no_p2p;
 	r.opts.user = given.user;
 	given.tls = NULL;
 	ret = vfm_engine_thread(&thread, receive, &r);
 	if (ret)
 		return vfm_fail(err, ret, "start the destination's thread: %s", strerror(-ret));
-	ret = vfm_migrate_send(src, src_mem, ours, &given, report, err);
+	ret = vfm_migrate_send_unit(src, ours, &given, report, err);
 	shutdown(ours, SHUT_RDWR);
 	pthread_join(thread, NULL);
 	return join(ret, &r, err);
+}
+
+VFM_API int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, struct vfm_device *dst,
+			struct vfm_memory *dst_mem, const struct vfm_migrate_opts *opts,
+			struct vfm_migration_report *report, struct vfm_err *err)
+{
+	return vfm_migrate_unit(&VFM_UNIT_OF(src, src_mem), &VFM_UNIT_OF(dst, dst_mem), opts,
+				report, err);
 }

@@ -144,7 +144,8 @@ static int write_out(struct vfm_engine *e, const struct vfm_stream_record *r)
 	if (is_data(r) && !pace(e))
 		return -ECANCELED;
 	begin = vfm_now_ns();
-	ret = vfm_stream_write(e->out, r->type, r->flags, 0, r->data, r->size, &e->pipe->err);
+	ret = vfm_stream_write(e->out, r->type, r->flags, r->device, r->data, r->size,
+			       &e->pipe->err);
 
 	if (is_data(r))
 		vfm_bucket_take(&e->bucket, vfm_stream_written(e->out) - before);
@@ -236,10 +237,11 @@ static void free_pipe(struct vfm_pipe *p)
 static size_t count_buffers(const struct vfm_engine *e)
 {
 	uint64_t buffers = e->opts.memory_limit / VFM_QUEUE_BUFFER;
+	uint64_t most = BUFFERS_MAX + (e->hands ? VFM_HANDS_MAX : 0);
 
 	if (buffers < BUFFERS_MIN + BUFFERS_OF_STREAMS)
 		return BUFFERS_MIN;
-	return (size_t)VFM_MIN(buffers - BUFFERS_OF_STREAMS, BUFFERS_MAX);
+	return (size_t)VFM_MIN(buffers - BUFFERS_OF_STREAMS, most);
 }
 
 static int make_pipe(struct vfm_engine *e, struct vfm_pipe **out)
@@ -398,6 +400,25 @@ int vfm_pipe_flush(struct vfm_engine *e)
 	return 0;
 }
 
+int vfm_pipe_empty(struct vfm_engine *e, struct vfm_buffer **out)
+{
+	int ret = vfm_queue_get(e->pipe->queue, out);
+
+	if (ret)
+		*out = NULL;
+	return ret && ret != -EAGAIN ? again(e, ret) : ret;
+}
+
+int vfm_pipe_fd(const struct vfm_engine *e)
+{
+	return vfm_queue_fd(e->pipe->queue);
+}
+
+void vfm_pipe_pass(struct vfm_engine *e, struct vfm_buffer *buffer)
+{
+	vfm_queue_put(e->pipe->queue, buffer);
+}
+
 /* What the helper counts, as it is now. */
 static uint64_t look(struct vfm_pipe *p, const uint64_t *count)
 {
@@ -440,4 +461,14 @@ int vfm_pipe_read(struct vfm_engine *e, struct vfm_stream_record *record)
 	}
 	*record = p->mine->record;
 	return 1;
+}
+
+struct vfm_buffer *vfm_pipe_keep(struct vfm_engine *e)
+{
+	return vfm_take_ptr(e->pipe->mine);
+}
+
+void vfm_pipe_give(struct vfm_engine *e, struct vfm_buffer *buffer)
+{
+	vfm_queue_give(e->pipe->queue, buffer);
 }

@@ -20,6 +20,8 @@
 
 #include "engine/engine.h"
 
+struct vfm_buffer;
+
 /** vfm_pipe_start() - e->pipe, and its thread. The helper's stream is out of bounds from here. */
 int vfm_pipe_start(struct vfm_engine *e) VFM_MUST_CHECK;
 
@@ -55,6 +57,17 @@ int vfm_pipe_put(struct vfm_engine *e, enum vfm_stream_type type, uint32_t flags
 /** vfm_pipe_flush() - until all that was put has been written. */
 int vfm_pipe_flush(struct vfm_engine *e) VFM_MUST_CHECK;
 
+/**
+ * vfm_pipe_empty() - a buffer for whoever fills it, out of those that may be under way
+ *
+ * -EAGAIN: vfm_pipe_fd() becomes readable when it is worth to ask again.
+ */
+int vfm_pipe_empty(struct vfm_engine *e, struct vfm_buffer **out) VFM_MUST_CHECK;
+int vfm_pipe_fd(const struct vfm_engine *e);
+
+/** vfm_pipe_pass() - such a buffer, with its record filled in, goes out. */
+void vfm_pipe_pass(struct vfm_engine *e, struct vfm_buffer *buffer);
+
 /** vfm_pipe_written() - bytes of the stream so far, and what vfm_stream_compressed() says of them.
  */
 uint64_t vfm_pipe_written(struct vfm_engine *e, uint64_t *compressed, uint64_t *to);
@@ -67,6 +80,10 @@ uint64_t vfm_pipe_busy_ns(struct vfm_engine *e);
 
 /** vfm_pipe_read() - as vfm_stream_read(), out of the queue; serves while it waits. */
 int vfm_pipe_read(struct vfm_engine *e, struct vfm_stream_record *record) VFM_MUST_CHECK;
+
+/** vfm_pipe_keep() - the buffer of the record that was read last, until vfm_pipe_give(). */
+struct vfm_buffer *vfm_pipe_keep(struct vfm_engine *e);
+void vfm_pipe_give(struct vfm_engine *e, struct vfm_buffer *buffer);
 
 /* ---- threads -------------------------------------------------------------- */
 

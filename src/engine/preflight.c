@@ -11,7 +11,7 @@
  * it can be and how quickly it changes. It is armed meanwhile to run on if we die.
  */
 
-#include "engine/engine.h"
+#include "engine/unit.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -44,17 +44,16 @@
 /* A device that changes at more than that part of the rate is not caught up with. */
 #define CATCH_UP 0.9
 
-/* Sizes above are nonsense. */
-#define SIZE_SANE (UINT64_C(1) << 40)
-
 /*
  * struct flight - a preflight under way
  * @e: the source's side of the engine, for what it can do with a device; it has no peer
+ * @src: the device
  * @code: of the first blocker
  * @pending, @size: last told; of @pending_known and @size_known
  */
 struct flight {
 	struct vfm_engine e;
+	struct vfm_member *src;
 	struct vfm_device *dst;
 	const struct vfm_preflight_opts *opts;
 	struct vfm_preflight *report;
@@ -147,7 +146,7 @@ static bool compare(struct flight *f)
 {
 	struct vfm_identity ours, theirs;
 	struct vfm_err why;
-	bool src = describe(f, f->e.dev, "source: ", &f->report->source, &ours);
+	bool src = describe(f, f->src->dev, "source: ", &f->report->source, &ours);
 	bool dst = describe(f, f->dst, "destination: ", &f->report->destination, &theirs);
 	int ret;
 
@@ -170,7 +169,7 @@ static void look_at_log(struct flight *f)
 	f->report->log = -1;
 	if (f->report->source.state != VFM_STATE_RUNNING)
 		return;
-	ret = vfm_device_start_log(f->e.dev, &page_size, &range, 1, &why);
+	ret = vfm_device_start_log(f->src->dev, &page_size, &range, 1, &why);
 	if (ret == -ENOTTY) {
 		f->report->log = 0;
 		find(f->report, VFM_FINDING_NOTE,
@@ -180,7 +179,7 @@ static void look_at_log(struct flight *f)
 	if (ret == -ENOTTY || ret == -EINVAL)
 		return;
 	f->report->log = ret ? -1 : 1;
-	if (vfm_device_stop_log(f->e.dev, &why) && !ret)
+	if (vfm_device_stop_log(f->src->dev, &why) && !ret)
 		find(f->report, VFM_FINDING_NOTE, "the dirty log cannot be ended: %.240s", why.msg);
 }
 
@@ -188,17 +187,17 @@ static void look_at_log(struct flight *f)
 
 static int ask_sizes(struct flight *f)
 {
-	struct vfm_rest rest = { 0 };
 	int ret = 0;
 
-	if (f->e.touched)
-		ret = vfm_judge_pending(&f->e, &rest);
+	f->src->rest = (struct vfm_rest){ 0 };
+	if (f->src->touched)
+		ret = vfm_judge_pending(f->src, 0);
 	if (ret)
-		return ret;
-	f->pending = rest.pending;
-	f->pending_known = rest.pending_known;
-	ret = vfm_device_get_data_size(f->e.dev, &f->size, &f->e.err);
-	f->size_known = !ret && f->size && f->size <= SIZE_SANE;
+		return vfm_unit_failed(&f->e, f->src, ret);
+	f->pending = f->src->rest.pending;
+	f->pending_known = f->src->rest.pending_known;
+	ret = vfm_device_get_data_size(f->src->dev, &f->size, &f->e.err);
+	f->size_known = !ret && f->size && f->size <= VFM_SIZE_SANE;
 	if (!ret && !f->size_known)
 		find(f->report, VFM_FINDING_NOTE,
 		     "the source says that its state has %" PRIu64 " bytes, which is not believed",
@@ -251,15 +250,16 @@ static int read_some(struct flight *f, uint8_t *buf)
 	uint64_t began = vfm_now_ns(), now = began;
 
 	while (now - began < MOST_NS && f->report->measured_bytes < MOST_BYTES) {
-		ssize_t n = vfm_device_read_data(f->e.dev, buf, BUFFER, &f->e.err);
+		ssize_t n = vfm_device_read_data(f->src->dev, buf, BUFFER, &f->e.err);
 		uint64_t then = now;
 
 		if (n <= 0)
 			return n == -ENOMSG ? 0 : (int)n;
 		now = vfm_now_ns();
-		vfm_gauge_add(&f->e.save, (uint64_t)n, now - then);
+		vfm_gauge_add(&f->src->save, (uint64_t)n, now - then);
 		f->report->measured_bytes += (uint64_t)n;
-		if (vfm_device_get_fd(f->e.dev) >= 0 && vfm_device_process(f->e.dev, &f->e.err))
+		if (vfm_device_get_fd(f->src->dev) >= 0 &&
+		    vfm_device_process(f->src->dev, &f->e.err))
 			return -EIO;
 	}
 	return 0;
@@ -271,8 +271,8 @@ static int try_reading(struct flight *f, uint8_t *buf)
 	uint64_t start;
 	int ret;
 
-	f->e.touched = true;
-	ret = vfm_engine_walk(&f->e, VFM_STATE_PRE_COPY);
+	f->src->touched = true;
+	ret = vfm_unit_each(&f->e, vfm_member_walk, VFM_STATE_PRE_COPY);
 	if (!ret)
 		ret = ask_sizes(f);
 	if (ret)
@@ -297,9 +297,9 @@ static int measure_source(struct flight *f)
 
 	if (!buf)
 		return vfm_fail(&f->e.err, -ENOMEM, "preflight: no memory");
-	if (f->e.origin != VFM_STATE_RUNNING || !(f->e.migration & VFM_MIGRATION_PRE_COPY))
+	if (f->src->origin != VFM_STATE_RUNNING || !(f->src->migration & VFM_MIGRATION_PRE_COPY))
 		return ask_sizes(f);
-	ret = vfm_engine_arm(&f->e, VFM_ORPHAN_RUN);
+	ret = vfm_unit_each(&f->e, vfm_member_arm, VFM_ORPHAN_RUN);
 	if (!ret)
 		ret = try_reading(f, buf);
 	back = vfm_source_go_back(&f->e, &second);
@@ -308,7 +308,9 @@ static int measure_source(struct flight *f)
 		f->e.err = second;
 		return back;
 	}
-	back = vfm_engine_disarm(&f->e, ret ? NULL : &f->e.err);
+	back = vfm_unit_all(&f->e, vfm_member_disarm, 0, &second);
+	if (back && !ret)
+		f->e.err = second;
 	return ret ? ret : back;
 }
 
@@ -342,7 +344,7 @@ static int measure_wire(struct flight *f)
 
 static void forecast_costs(const struct flight *f, struct vfm_forecast *c)
 {
-	c->save = vfm_gauge_cost(&f->e.save);
+	c->save = vfm_gauge_cost(&f->src->save);
 	c->wire = f->opts->wire_rate ? vfm_cost_of_rate(f->opts->wire_rate, WIRE_ERROR)
 				     : vfm_gauge_cost(&f->e.wire);
 	c->wire.error = VFM_MAX(c->wire.error, WIRE_ERROR);
@@ -355,16 +357,16 @@ static void forecast_costs(const struct flight *f, struct vfm_forecast *c)
 
 static void forecast_arcs(const struct flight *f, struct vfm_forecast *c)
 {
-	const struct vfm_engine *e = &f->e;
-	const struct vfm_engine dst = { .migration = f->report->destination.migration };
+	const struct vfm_member *src = f->src;
+	uint64_t dst = f->report->destination.migration;
 	enum vfm_state at =
-		e->migration & VFM_MIGRATION_PRE_COPY ? VFM_STATE_PRE_COPY : VFM_STATE_RUNNING;
+		src->migration & VFM_MIGRATION_PRE_COPY ? VFM_STATE_PRE_COPY : VFM_STATE_RUNNING;
 
-	c->source_arcs = vfm_arcs_span(&e->arcs, vfm_engine_count_arcs(e, at, VFM_STATE_STOP_COPY));
-	c->last_arc = vfm_arcs_span(&e->arcs, 1);
-	c->prove = vfm_arcs_span(&e->arcs, 1);
-	c->run = vfm_arcs_span(&e->arcs,
-			       vfm_engine_count_arcs(&dst, VFM_STATE_STOP, VFM_STATE_RUNNING));
+	c->source_arcs =
+		vfm_arcs_span(&src->arcs, vfm_count_arcs(src->migration, at, VFM_STATE_STOP_COPY));
+	c->last_arc = vfm_arcs_span(&src->arcs, 1);
+	c->prove = vfm_arcs_span(&src->arcs, 1);
+	c->run = vfm_arcs_span(&src->arcs, vfm_count_arcs(dst, VFM_STATE_STOP, VFM_STATE_RUNNING));
 	c->round_trip.error = 1e6;
 }
 
@@ -423,7 +425,7 @@ static int fly(struct flight *f)
 				f->report->findings[0].kind == VFM_FINDING_BLOCKER
 					? f->report->findings[0].text
 					: "the two do not fit each other");
-	ret = vfm_engine_origin(&f->e);
+	ret = vfm_unit_ask(&f->e);
 	if (ret)
 		return ret;
 	f->report->compatible = true;
@@ -448,7 +450,8 @@ VFM_API int vfm_preflight(struct vfm_device *src, struct vfm_device *dst,
 	if (f.opts->size != sizeof(*opts))
 		return vfm_fail(err, -EINVAL, "preflight options of %zu bytes, not %zu",
 				f.opts->size, sizeof(*opts));
-	ret = vfm_engine_init(&f.e, src, NULL, -1, NULL);
+	ret = vfm_engine_init(&f.e, &VFM_UNIT_OF(src, NULL), -1, NULL);
+	f.src = f.e.members;
 	if (!ret)
 		ret = fly(&f);
 	return vfm_engine_finish(&f.e, ret, NULL, err);

@@ -12,7 +12,7 @@
  * more; see vfm_rates_sync().
  */
 
-#include "engine/engine.h"
+#include "engine/unit.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -29,14 +29,15 @@
 
 static void fill(struct vfm_engine *e, uint8_t buf[VFM_LAYOUT_RATES_SIZE])
 {
-	struct vfm_cost load = vfm_gauge_cost(&e->load);
+	struct vfm_cost load = vfm_unit_load_cost(e);
 	struct vfm_rates rates = {
 		.load_rate = vfm_cost_rate(&load),
 		.load_error = (uint32_t)(load.error * 1000),
 		.loaded = e->report.state_bytes,
-		.arc_ns = e->arcs.count ? (uint64_t)(e->arcs.ns / e->arcs.count) : 0,
-		.prove_arcs = vfm_engine_count_arcs(e, VFM_STATE_RESUMING, VFM_STATE_STOP),
-		.run_arcs = vfm_engine_count_arcs(e, VFM_STATE_STOP, VFM_STATE_RUNNING),
+		.arc_ns = (uint64_t)vfm_unit_step(e).ns,
+		.prove_arcs = vfm_unit_arcs(e, VFM_STATE_RESUMING, VFM_STATE_STOP),
+		.run_arcs = vfm_unit_arcs(e, VFM_STATE_STOP, VFM_STATE_RUNNING),
+		.width = e->hands ? vfm_unit_width(e) : 0,
 		.phases = e->phases,
 	};
 
@@ -95,27 +96,33 @@ static bool in_step(const struct vfm_engine *e)
 	return e->rates.phases == e->phases && e->rates.loaded >= e->report.state_bytes;
 }
 
+int vfm_rates_stalled(struct vfm_engine *e, struct vfm_stall *stall)
+{
+	uint64_t limit_ns = (uint64_t)e->opts.timeout_ms * 1000000;
+	uint64_t now = vfm_now_ns();
+
+	if (!stall->moved_ns || e->rates.loaded > stall->loaded)
+		*stall = (struct vfm_stall){ e->rates.loaded, now };
+	if (!limit_ns || now - stall->moved_ns <= limit_ns)
+		return 0;
+	return vfm_fail(&e->err, -ETIMEDOUT, "the destination has loaded nothing for %u ms",
+			e->opts.timeout_ms);
+}
+
 /* Longer than the other side may be silent it may not stand still, either. */
 static int wait_in_step(struct vfm_engine *e)
 {
-	uint64_t limit_ns = (uint64_t)e->opts.timeout_ms * 1000000;
-	uint64_t moved_ns = vfm_now_ns(), loaded = e->rates.loaded;
+	struct vfm_stall stall = { 0 };
 
 	while (!in_step(e)) {
-		int ret = vfm_engine_idle(e, SYNC_MS);
+		int ret = vfm_rates_stalled(e, &stall);
 
+		if (!ret)
+			ret = vfm_engine_idle(e, SYNC_MS);
 		if (ret)
 			return ret;
 		if (vfm_engine_late(e))
 			return in_step(e) ? 0 : -EAGAIN;
-		if (e->rates.loaded > loaded) {
-			loaded = e->rates.loaded;
-			moved_ns = vfm_now_ns();
-		}
-		if (limit_ns && !in_step(e) && vfm_now_ns() - moved_ns > limit_ns)
-			return vfm_fail(&e->err, -ETIMEDOUT,
-					"the destination has loaded nothing for %u ms",
-					e->opts.timeout_ms);
 	}
 	return 0;
 }

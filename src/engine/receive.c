@@ -11,7 +11,7 @@
  * it, and after that none does.
  */
 
-#include "engine/engine.h"
+#include "engine/unit.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -70,6 +70,19 @@ static int check_total(struct vfm_engine *e, const struct vfm_layout_map *map)
 	return 0;
 }
 
+/* What is mapped when this fails is taken back with the rest, in recover(). */
+static int map_memory(struct vfm_engine *e)
+{
+	for (size_t i = 0; i < e->nr_members; i++) {
+		struct vfm_member *m = &e->members[i];
+		int ret = vfm_memory_map(e->mem, m->dev, &m->err);
+
+		if (ret)
+			return vfm_unit_failed(e, m, ret);
+	}
+	return 0;
+}
+
 static int add_memory(struct vfm_engine *e, const struct vfm_layout_map *map)
 {
 	int ret = check_total(e, map);
@@ -81,17 +94,41 @@ static int add_memory(struct vfm_engine *e, const struct vfm_layout_map *map)
 		ret = vfm_memory_add(e->mem, range->iova, range->size, map->ranges[i].flags,
 				     &e->err);
 	}
-	return ret ? ret : vfm_memory_map(e->mem, e->dev, &e->err);
+	return ret ? ret : map_memory(e);
 }
 
-static int accept_memory(struct vfm_engine *e)
+/*
+ * Who the source's devices are, and then a record that is something else. All of them are
+ * read, so that it can be told how many there are; the reader bounds that.
+ */
+static int read_identities(struct vfm_engine *e, struct vfm_stream_record *record)
 {
-	struct vfm_stream_record record;
+	size_t count = 0;
+	int ret = vfm_engine_expect(e, VFM_STREAM_IDENTITY, record);
+
+	while (!ret && record->type == VFM_STREAM_IDENTITY) {
+		if (count < e->nr_members)
+			ret = vfm_stream_parse_identity(&e->members[count].identity, record,
+							&e->err);
+		count++;
+		if (!ret)
+			ret = vfm_engine_read(e, record);
+	}
+	if (ret || count == e->nr_members)
+		return ret;
+	return vfm_fail(&e->err, -ENOTUNIQ,
+			"the source moves %zu device%s as one, and %zu %s here to take %s", count,
+			count == 1 ? "" : "s", e->nr_members, e->nr_members == 1 ? "is" : "are",
+			count == 1 ? "it" : "them");
+}
+
+static int accept_memory(struct vfm_engine *e, struct vfm_stream_record *record)
+{
 	struct vfm_layout_map map;
-	int ret = vfm_handover_expect(e, VFM_STREAM_MEMORY_MAP, &record);
+	int ret = vfm_handover_follow(e, VFM_STREAM_MEMORY_MAP, record);
 
 	if (!ret)
-		ret = vfm_layout_read_map(&map, &record, &e->err);
+		ret = vfm_layout_read_map(&map, record, &e->err);
 	if (ret || !map.count)
 		return ret;
 	if (!e->mem)
@@ -109,15 +146,17 @@ static int receive_setup(struct vfm_engine *e)
 	if (!ret)
 		ret = vfm_engine_open_out(e);
 	if (!ret)
-		ret = vfm_engine_origin(e);
+		ret = vfm_unit_hands(e);
+	if (!ret)
+		ret = vfm_unit_ask(e);
 	if (!ret)
 		ret = vfm_engine_open_in(e);
 	if (!ret)
-		ret = vfm_engine_expect(e, VFM_STREAM_IDENTITY, &record);
+		ret = read_identities(e, &record);
 	if (!ret)
-		ret = vfm_sink_check(e, &record);
+		ret = vfm_sink_check(e);
 	if (!ret)
-		ret = accept_memory(e);
+		ret = accept_memory(e, &record);
 	if (!ret)
 		ret = vfm_handover_begin(e);
 	if (!ret)
@@ -169,7 +208,10 @@ static int on_phase(struct vfm_engine *e, const struct vfm_stream_record *record
 	uint32_t phase = vfm_read_le32(&r);
 	uint32_t round = vfm_read_le32(&r);
 	uint32_t flags = r.left >= 4 ? vfm_read_le32(&r) : 0;
+	int ret = vfm_data_settle(e);
 
+	if (ret)
+		return ret;
 	if (!vfm_reader_ok(&r) || phase < e->report.phase || phase > VFM_PHASE_STOP_COPY)
 		return vfm_engine_unexpected(e, record);
 	if (phase != e->report.phase)
@@ -177,7 +219,8 @@ static int on_phase(struct vfm_engine *e, const struct vfm_stream_record *record
 	if (phase == VFM_PHASE_PRECOPY)
 		e->report.rounds = round + 1;
 	e->phases++;
-	vfm_gauge_fade(&e->load);
+	for (size_t i = 0; i < e->nr_members; i++)
+		vfm_gauge_fade(&e->members[i].load);
 	e->peer_rates = flags & VFM_LAYOUT_ANSWER;
 	return vfm_rates_tell(e, true);
 }
@@ -186,7 +229,7 @@ static const struct {
 	uint32_t type;
 	int (*fn)(struct vfm_engine *e, const struct vfm_stream_record *record);
 } data_records[] = {
-	{ VFM_STREAM_DEVICE_DATA, vfm_sink_data },
+	{ VFM_STREAM_DEVICE_DATA, vfm_data_write },
 	{ VFM_STREAM_MEMORY_DATA, on_memory_data },
 	{ VFM_STREAM_MEMORY_ZERO, on_memory_zero },
 	{ VFM_STREAM_PHASE, on_phase },
@@ -213,6 +256,8 @@ static int receive_data(struct vfm_engine *e)
 		if (!ret)
 			ret = vfm_rates_tell(e, false);
 	}
+	if (!ret)
+		ret = vfm_data_settle(e);
 	/* From here on each record is an answer to us, or to be answered. */
 	vfm_pipe_stop(e, 0);
 	return ret;
@@ -230,7 +275,7 @@ static int receive_load(struct vfm_engine *e)
 	int ret = vfm_sink_prove(e);
 
 	if (!ret)
-		ret = vfm_engine_disarm(e, &e->err);
+		ret = vfm_unit_each(e, vfm_member_disarm, 0);
 	if (!ret)
 		ret = vfm_handover_loaded(e);
 	if (!ret)
@@ -283,6 +328,23 @@ static const struct vfm_stage receive_stages[] = {
 	{ VFM_PHASE_COMMIT, "run", receive_run },
 };
 
+/* When one device cannot be told to let go of it, all of it is kept: that may still write there. */
+static void drop_memory(struct vfm_engine *e)
+{
+	bool kept = false;
+
+	for (size_t i = 0; i < e->nr_members; i++) {
+		struct vfm_member *m = &e->members[i];
+
+		if (!vfm_memory_detach(e->mem, m->dev, &m->err))
+			continue;
+		kept = true;
+		vfm_engine_also(e, &m->err);
+	}
+	if (!kept)
+		vfm_memory_clear(e->mem);
+}
+
 /* The source first: its device stands still. */
 static void recover(struct vfm_engine *e)
 {
@@ -293,26 +355,40 @@ static void recover(struct vfm_engine *e)
 		vfm_handover_refuse(e);
 		vfm_handover_refused(e, vfm_sink_reset(e));
 	}
-	if (!e->report.committed && !e->stay && e->added &&
-	    vfm_memory_drop(e->mem, e->dev, &second))
+	if (!e->report.committed && !e->stay && e->added)
+		drop_memory(e);
+	if (vfm_unit_all(e, vfm_member_disarm, 0, &second))
 		vfm_engine_also(e, &second);
-	if (vfm_engine_disarm(e, &second))
-		vfm_engine_also(e, &second);
+}
+
+static int receive_unit(const struct vfm_unit *unit, int fd, const struct vfm_migrate_opts *opts,
+			struct vfm_migration_report *report, struct vfm_err *err)
+{
+	struct vfm_engine e;
+	int ret = vfm_engine_init(&e, unit, fd, opts);
+
+	e.peer = "source";
+	e.sink = true;
+	e.mem = unit->mem; /* an empty one counts here */
+	if (!ret)
+		ret = vfm_engine_run(&e, receive_stages, VFM_ARRAY_SIZE(receive_stages));
+	if (ret)
+		recover(&e);
+	return vfm_engine_finish(&e, ret, report, err);
+}
+
+VFM_API int vfm_migrate_receive_unit(const struct vfm_unit *unit, int fd,
+				     const struct vfm_migrate_opts *opts,
+				     struct vfm_migration_report *report, struct vfm_err *err)
+{
+	int ret = vfm_engine_check_unit(unit, err);
+
+	return ret ? ret : receive_unit(unit, fd, opts, report, err);
 }
 
 VFM_API int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, int fd,
 				const struct vfm_migrate_opts *opts,
 				struct vfm_migration_report *report, struct vfm_err *err)
 {
-	struct vfm_engine e;
-	int ret = vfm_engine_init(&e, dev, mem, fd, opts);
-
-	e.peer = "source";
-	e.sink = true;
-	e.mem = mem; /* an empty one counts here */
-	if (!ret)
-		ret = vfm_engine_run(&e, receive_stages, VFM_ARRAY_SIZE(receive_stages));
-	if (ret)
-		recover(&e);
-	return vfm_engine_finish(&e, ret, report, err);
+	return receive_unit(&VFM_UNIT_OF(dev, mem), fd, opts, report, err);
 }

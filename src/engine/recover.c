@@ -54,6 +54,7 @@ static void describe(struct vfm_recovered *one, const struct vfm_journal *j)
 		one->role = j->head.who.role;
 		one->before = j->head.who.state;
 		snprintf(one->uri, sizeof(one->uri), "%s", j->head.uris[0]);
+		one->nr_devices = (unsigned int)j->head.nr_uris;
 		snprintf(one->peer, sizeof(one->peer), "%s", j->head.peer);
 	}
 	one->after = j->head.who.state;

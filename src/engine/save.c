@@ -6,7 +6,7 @@
  * save is that and nothing else; send.c puts a destination in between.
  */
 
-#include "engine/engine.h"
+#include "engine/unit.h"
 
 #include <errno.h>
 
@@ -16,79 +16,79 @@
 /* An arc may fail for a passing reason, and a device that stands still is worse than a call. */
 #define BACK_ATTEMPTS 2
 
+static int stop(struct vfm_member *m, int level)
+{
+	bool p2p = m->migration & VFM_MIGRATION_P2P;
+	bool precopy = m->migration & VFM_MIGRATION_PRE_COPY;
+
+	if (level == VFM_LEVEL_LAST)
+		return vfm_member_set(m, VFM_STATE_STOP_COPY);
+	if (p2p != (level == VFM_LEVEL_P2P))
+		return 0;
+	if (!p2p)
+		return vfm_member_set(m, VFM_STATE_STOP_COPY);
+	return vfm_member_set(m, precopy ? VFM_STATE_PRE_COPY_P2P : VFM_STATE_RUNNING_P2P);
+}
+
 int vfm_source_stop(struct vfm_engine *e)
 {
-	e->touched = true;
+	/* One that has stopped already reaches for nobody. */
+	int level = e->nr_members == 1 || e->paused ? VFM_LEVEL_LAST : 0;
+	int ret = 0;
+
 	e->stopped_ns = vfm_now_ns();
-	return vfm_device_set_state(e->dev, VFM_STATE_STOP_COPY, &e->err);
+	vfm_unit_touch(e);
+	for (; !ret && level < VFM_NR_LEVELS; level++)
+		ret = vfm_unit_each(e, stop, level);
+	return ret;
 }
 
-ssize_t vfm_source_read(struct vfm_engine *e)
+/* What level of the way back wants of a device that is in @state; that, if nothing. */
+static enum vfm_state way_back(const struct vfm_member *m, enum vfm_state state, int level)
 {
-	uint64_t start = vfm_now_ns();
-	size_t room = vfm_bucket_piece(&e->bucket, VFM_STREAM_PAYLOAD_MAX);
-	void *buf;
-	ssize_t n;
-	bool end;
-	int ret = vfm_engine_buffer(e, &buf);
+	bool p2p = m->migration & VFM_MIGRATION_P2P;
 
-	if (ret)
-		return ret;
-	n = vfm_device_read_chunk(e->dev, buf, room, &end, &e->err);
-	if (n <= 0)
-		return n;
-	vfm_gauge_add(&e->save, (uint64_t)n, vfm_now_ns() - start);
-	ret = vfm_engine_service(e);
-	if (!ret)
-		ret = vfm_engine_put(e, VFM_STREAM_DEVICE_DATA, end ? VFM_STREAM_CHUNK_END : 0, buf,
-				     (size_t)n);
-	if (ret)
-		return ret;
-	vfm_engine_count(e, (uint64_t)n, 0, vfm_now_ns() - start);
-	return n;
+	if (level == VFM_LEVEL_LAST)
+		return m->origin;
+	if (vfm_state_is_active(state) || m->origin != VFM_STATE_RUNNING ||
+	    p2p != (level == VFM_LEVEL_P2P))
+		return state;
+	return p2p ? VFM_STATE_RUNNING_P2P : VFM_STATE_RUNNING;
 }
 
-int vfm_source_drain(struct vfm_engine *e)
-{
-	ssize_t n;
-
-	do {
-		n = vfm_source_read(e);
-	} while (n > 0);
-	if (n == -ENOMSG)
-		return vfm_fail(&e->err, -EPROTO,
-				"%s says \"nothing now\" in STOP_COPY, where only an end is one",
-				vfm_device_uri(e->dev));
-	return (int)n;
-}
-
-static int go_back_once(struct vfm_engine *e, struct vfm_err *err)
+static int go_back_once(struct vfm_member *m, int level)
 {
 	enum vfm_state state;
-	int ret = vfm_device_get_state(e->dev, &state, err);
+	int ret = vfm_device_get_state(m->dev, &state, &m->err);
 
 	if (ret)
 		return ret;
 	if (state == VFM_STATE_ERROR)
-		return vfm_fail(err, -EIO, "%s is in ERROR and must be reset",
-				vfm_device_uri(e->dev));
-	return vfm_device_set_state(e->dev, e->origin, err);
+		return vfm_fail(&m->err, -EIO, "%s is in ERROR and must be reset",
+				vfm_device_uri(m->dev));
+	return vfm_member_set(m, (int)way_back(m, state, level));
+}
+
+static int go_back(struct vfm_member *m, int level)
+{
+	int attempts = 0, ret = 0;
+
+	if (!m->touched)
+		return 0;
+	do {
+		ret = go_back_once(m, level);
+	} while (ret && ++attempts < BACK_ATTEMPTS);
+	m->touched = ret || level != VFM_LEVEL_LAST;
+	if (ret) {
+		m->err.code = ret;
+		vfm_fail_prefix(&m->err, "cannot go back to %s", vfm_state_name(m->origin));
+	}
+	return ret;
 }
 
 int vfm_source_go_back(struct vfm_engine *e, struct vfm_err *err)
 {
-	int ret = 0;
-
-	for (int i = 0; e->touched && i < BACK_ATTEMPTS; i++) {
-		ret = go_back_once(e, err);
-		if (!ret)
-			e->touched = false;
-	}
-	if (ret) {
-		err->code = ret;
-		vfm_fail_prefix(err, "cannot go back to %s", vfm_state_name(e->origin));
-	}
-	return ret;
+	return vfm_unit_start(e, go_back, err);
 }
 
 void vfm_source_recover(struct vfm_engine *e)
@@ -97,33 +97,33 @@ void vfm_source_recover(struct vfm_engine *e)
 
 	if (vfm_source_go_back(e, &second))
 		vfm_engine_also(e, &second);
-	else if (e->stopped_ns && e->origin == VFM_STATE_RUNNING)
+	else if (e->stopped_ns && !e->paused)
 		e->report.downtime_us = (vfm_now_ns() - e->stopped_ns) / 1000;
-	if (vfm_engine_disarm(e, &second))
+	if (vfm_unit_all(e, vfm_member_disarm, 0, &second))
 		vfm_engine_also(e, &second);
 }
 
 static int save_setup(struct vfm_engine *e)
 {
-	struct vfm_identity id;
-	int ret = vfm_engine_origin(e);
+	int ret = vfm_unit_ask(e);
 
+	e->paused = e->members[0].origin == VFM_STATE_STOP;
 	if (!ret)
-		ret = vfm_identity_get(&id, e->dev, &e->err);
+		ret = vfm_unit_each(e, vfm_member_identify, 0);
 	if (!ret)
 		ret = vfm_engine_open_out(e);
 	if (!ret)
-		ret = vfm_engine_write_identity(e, &id);
+		ret = vfm_engine_write_identities(e);
 	if (!ret)
 		ret = vfm_pipe_start(e);
-	if (!ret && e->origin == VFM_STATE_RUNNING)
-		ret = vfm_engine_arm(e, VFM_ORPHAN_RUN);
+	if (!ret && !e->paused)
+		ret = vfm_unit_each(e, vfm_member_arm, VFM_ORPHAN_RUN);
 	return ret;
 }
 
 static int save_data(struct vfm_engine *e)
 {
-	int ret = vfm_source_drain(e);
+	int ret = vfm_data_drain(e);
 
 	return ret ? ret : vfm_engine_write_end(e);
 }
@@ -132,9 +132,9 @@ static int save_resume(struct vfm_engine *e)
 {
 	int ret = vfm_source_go_back(e, &e->err);
 
-	if (!ret && e->origin == VFM_STATE_RUNNING)
+	if (!ret && !e->paused)
 		e->report.downtime_us = (vfm_now_ns() - e->stopped_ns) / 1000;
-	return ret ? ret : vfm_engine_disarm(e, &e->err);
+	return ret ? ret : vfm_unit_each(e, vfm_member_disarm, 0);
 }
 
 static const struct vfm_stage save_stages[] = {
@@ -148,7 +148,7 @@ VFM_API int vfm_save(struct vfm_device *dev, int fd, const struct vfm_migrate_op
 		     struct vfm_migration_report *report, struct vfm_err *err)
 {
 	struct vfm_engine e;
-	int ret = vfm_engine_init(&e, dev, NULL, fd, opts);
+	int ret = vfm_engine_init(&e, &VFM_UNIT_OF(dev, NULL), fd, opts);
 
 	if (!ret)
 		ret = vfm_engine_run(&e, save_stages, VFM_ARRAY_SIZE(save_stages));

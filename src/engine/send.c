@@ -19,7 +19,7 @@
  * What a journal has to do with it is handover.c's.
  */
 
-#include "engine/engine.h"
+#include "engine/unit.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -50,15 +50,14 @@ static int write_map(struct vfm_engine *e)
 static int shake_hands(struct vfm_engine *e)
 {
 	struct vfm_stream_record record;
-	struct vfm_identity id;
-	int ret = vfm_identity_get(&id, e->dev, &e->err);
+	int ret = vfm_unit_each(e, vfm_member_identify, 0);
 
 	if (!ret)
 		ret = vfm_engine_connect(e);
 	if (!ret)
 		ret = vfm_engine_open_out(e);
 	if (!ret)
-		ret = vfm_engine_write_identity(e, &id);
+		ret = vfm_engine_write_identities(e);
 	if (!ret)
 		ret = vfm_handover_offer(e);
 	if (!ret)
@@ -73,11 +72,14 @@ static int shake_hands(struct vfm_engine *e)
 
 static int send_setup(struct vfm_engine *e)
 {
-	int ret = vfm_engine_origin(e);
+	int ret = vfm_unit_hands(e);
 
-	e->paused = e->origin == VFM_STATE_STOP;
 	if (!ret)
-		ret = shake_hands(e);
+		ret = vfm_unit_ask(e);
+	if (ret)
+		return ret;
+	e->paused = e->members[0].origin == VFM_STATE_STOP;
+	ret = shake_hands(e);
 	if (!ret)
 		ret = vfm_handover_begin(e);
 	e->listen = true;
@@ -87,7 +89,7 @@ static int send_setup(struct vfm_engine *e)
 		ret = vfm_dirty_new(e);
 	/* A device that somebody has paused stays so if we die. */
 	if (!ret && !e->paused)
-		ret = vfm_engine_arm(e, VFM_ORPHAN_RUN);
+		ret = vfm_unit_each(e, vfm_member_arm, VFM_ORPHAN_RUN);
 	return ret;
 }
 
@@ -95,28 +97,25 @@ static int send_setup(struct vfm_engine *e)
 
 static bool has_precopy(const struct vfm_engine *e)
 {
-	return e->migration & VFM_MIGRATION_PRE_COPY;
+	return vfm_unit_has(e, VFM_MIGRATION_PRE_COPY);
 }
 
 /*
- * Read until the device has nothing now, but no more than it had when the round
+ * Read until a device has nothing now, but no more than it had when the round
  * began: one that changes faster than we read would hold the round for ever.
  */
-static int read_round(struct vfm_engine *e, const struct vfm_rest *rest, uint64_t *got)
+static int read_round(struct vfm_engine *e)
 {
-	uint64_t quota = rest->pending;
-	ssize_t n = 0;
+	uint64_t blind = BLIND_QUOTA << VFM_MIN(e->report.rounds, BLIND_DOUBLINGS);
 
-	if (!rest->pending_known)
-		quota = BLIND_QUOTA << VFM_MIN(e->report.rounds, BLIND_DOUBLINGS);
-	*got = 0;
-	do {
-		n = vfm_source_read(e);
-		if (n > 0)
-			*got += (uint64_t)n;
-	} while (n > 0 && *got < quota && !vfm_engine_late(e));
-	/* Some devices say that they have nothing with an end of file. */
-	return n < 0 && n != -ENOMSG ? (int)n : 0;
+	for (size_t i = 0; i < e->nr_members; i++) {
+		struct vfm_member *m = &e->members[i];
+
+		m->quota = m->rest.pending_known ? VFM_MAX(m->rest.pending, 1) : blind;
+		if (!(m->migration & VFM_MIGRATION_PRE_COPY))
+			m->quota = 0;
+	}
+	return vfm_data_read(e);
 }
 
 /*
@@ -136,7 +135,7 @@ static bool memory_round(const struct vfm_engine *e)
  * moves little takes mostly until threads are woken, which says nothing of a rate: so it
  * is never more than reading and writing took, one after the other.
  */
-static int move_round(struct vfm_engine *e, const struct vfm_rest *rest, uint64_t *read)
+static int move_round(struct vfm_engine *e)
 {
 	struct vfm_rate before = e->rate;
 	uint64_t start = vfm_now_ns();
@@ -147,7 +146,7 @@ static int move_round(struct vfm_engine *e, const struct vfm_rest *rest, uint64_
 	if (memory_round(e))
 		ret = vfm_dirty_send(e);
 	if (!ret && has_precopy(e))
-		ret = read_round(e, rest, read);
+		ret = read_round(e);
 	if (!ret)
 		ret = vfm_engine_flush(e);
 	if (ret || e->rate.bytes <= before.bytes)
@@ -158,19 +157,24 @@ static int move_round(struct vfm_engine *e, const struct vfm_rest *rest, uint64_
 	return 0;
 }
 
-static int run_round(struct vfm_engine *e, const struct vfm_rest *rest, uint64_t *read)
+static void fade(struct vfm_engine *e)
+{
+	e->rate.bytes /= 2;
+	e->rate.ns /= 2;
+	for (size_t i = 0; i < e->nr_members; i++)
+		vfm_gauge_fade(&e->members[i].save);
+	vfm_gauge_fade(&e->wire);
+	vfm_gauge_fade(&e->memory);
+}
+
+static int run_round(struct vfm_engine *e)
 {
 	uint64_t before = e->report.state_bytes + e->report.memory_bytes;
 	int ret = vfm_engine_write_phase(e, VFM_PHASE_PRECOPY, e->report.rounds);
 
-	e->rate.bytes /= 2;
-	e->rate.ns /= 2;
-	vfm_gauge_fade(&e->save);
-	vfm_gauge_fade(&e->wire);
-	vfm_gauge_fade(&e->memory);
-	*read = 0;
+	fade(e);
 	if (!ret)
-		ret = move_round(e, rest, read);
+		ret = move_round(e);
 	if (!ret && before == e->report.state_bytes + e->report.memory_bytes)
 		ret = vfm_engine_idle(e, IDLE_MS);
 	e->report.rounds++;
@@ -179,34 +183,37 @@ static int run_round(struct vfm_engine *e, const struct vfm_rest *rest, uint64_t
 
 static int run_rounds(struct vfm_engine *e)
 {
-	struct vfm_rest rest = { 0 };
-	uint64_t read = 0;
-	int ret = 0;
+	int ret = vfm_unit_each(e, vfm_judge_pending, 0);
 
-	if (has_precopy(e))
-		ret = vfm_judge_pending(e, &rest);
 	while (!ret) {
 		if (has_precopy(e) || e->dirty)
-			ret = run_round(e, &rest, &read);
+			ret = run_round(e);
 		if (!ret)
-			ret = vfm_judge(e, read, &rest);
+			ret = vfm_judge(e);
 	}
 	return ret < 0 ? ret : 0;
 }
 
+static int enter_precopy(struct vfm_member *m, int unused)
+{
+	(void)unused;
+	if (!(m->migration & VFM_MIGRATION_PRE_COPY))
+		return 0;
+	return vfm_member_walk(m, VFM_STATE_PRE_COPY);
+}
+
 static int send_precopy(struct vfm_engine *e)
 {
-	int ret = 0;
+	int ret;
 
 	/* Nothing changes in a device that is stopped, and nobody waits for it. */
 	if (e->paused)
 		return 0;
 	if (e->dirty)
 		vfm_dirty_start(e);
-	if (has_precopy(e)) {
-		e->touched = true;
-		ret = vfm_engine_walk(e, VFM_STATE_PRE_COPY);
-	}
+	if (has_precopy(e))
+		vfm_unit_touch(e);
+	ret = vfm_unit_each(e, enter_precopy, 0);
 	/* Nothing is under way yet: the best time to see how long it is to the other side. */
 	if (!ret)
 		ret = vfm_rates_sync(e);
@@ -235,7 +242,7 @@ static int send_stop_copy(struct vfm_engine *e)
 		ret = vfm_dirty_send(e);
 	}
 	if (!ret)
-		ret = vfm_source_drain(e);
+		ret = vfm_data_drain(e);
 	if (!ret)
 		vfm_judge_sizes(e);
 	return ret ? ret : vfm_engine_write_end(e);
@@ -260,7 +267,7 @@ static int put_commit(struct vfm_engine *e)
 /* Give the device away. From here on it must stay stopped if we die, not run. */
 static int give(struct vfm_engine *e)
 {
-	int ret = vfm_engine_disarm(e, &e->err);
+	int ret = vfm_unit_each(e, vfm_member_disarm, 0);
 
 	/* The last moment for the peer to complain, and for a cancellation. */
 	if (!ret)
@@ -299,7 +306,7 @@ static int send_commit(struct vfm_engine *e)
 
 	if (ret)
 		return ret;
-	stopped = vfm_device_set_state(e->dev, VFM_STATE_STOP, &second);
+	stopped = vfm_unit_all(e, vfm_member_set, VFM_STATE_STOP, &second);
 	ret = vfm_engine_expect(e, VFM_STREAM_RUNNING, &record);
 	if (!e->paused)
 		e->report.downtime_us = (vfm_now_ns() - e->stopped_ns) / 1000;
@@ -327,12 +334,11 @@ static const struct vfm_stage send_stages[] = {
 	{ VFM_PHASE_COMMIT, "commit", send_commit },
 };
 
-VFM_API int vfm_migrate_send(struct vfm_device *dev, struct vfm_memory *mem, int fd,
-			     const struct vfm_migrate_opts *opts,
-			     struct vfm_migration_report *report, struct vfm_err *err)
+static int send_unit(const struct vfm_unit *unit, int fd, const struct vfm_migrate_opts *opts,
+		     struct vfm_migration_report *report, struct vfm_err *err)
 {
 	struct vfm_engine e;
-	int ret = vfm_engine_init(&e, dev, mem, fd, opts);
+	int ret = vfm_engine_init(&e, unit, fd, opts);
 
 	e.peer = "destination";
 	if (!ret)
@@ -346,4 +352,20 @@ VFM_API int vfm_migrate_send(struct vfm_device *dev, struct vfm_memory *mem, int
 	if (ret)
 		vfm_engine_abort(&e);
 	return vfm_engine_finish(&e, ret, report, err);
+}
+
+VFM_API int vfm_migrate_send_unit(const struct vfm_unit *unit, int fd,
+				  const struct vfm_migrate_opts *opts,
+				  struct vfm_migration_report *report, struct vfm_err *err)
+{
+	int ret = vfm_engine_check_unit(unit, err);
+
+	return ret ? ret : send_unit(unit, fd, opts, report, err);
+}
+
+VFM_API int vfm_migrate_send(struct vfm_device *dev, struct vfm_memory *mem, int fd,
+			     const struct vfm_migrate_opts *opts,
+			     struct vfm_migration_report *report, struct vfm_err *err)
+{
+	return send_unit(&VFM_UNIT_OF(dev, mem), fd, opts, report, err);
 }

@@ -28,10 +28,18 @@
 #include "base/util.h"
 #include "engine/pipe.h"
 #include "engine/secure.h"
+#include "engine/unit.h"
 #include "stream/format.h"
 
 /* How long the end of a connection that has failed already may take. */
 #define CLOSING_MS 1000
+
+/*
+ * For one record of a peer that sends a little now and then: so many times the silence that it
+ * is allowed, which is enough for the slowest that --rate makes, and never more than a minute.
+ */
+#define RECORD_SILENCES 20
+#define RECORD_MOST_MS 60000
 
 /* No wait is longer, so that progress is told. */
 #define TURN_MS 200
@@ -54,29 +62,35 @@ static struct pollfd ear(const struct vfm_engine *e)
 /* One poll, and what it brought but for what is wanted: that is for the caller. */
 static int turn(struct vfm_engine *e, struct wanted *wanted, int timeout_ms)
 {
-	struct pollfd fds[4] = { wanted->main, { .fd = -1 }, { .fd = -1 }, wanted->ear };
+	struct pollfd *fds = e->fds;
+	size_t devices = 0;
 	int ret;
 
+	fds[0] = wanted->main;
+	fds[1] = wanted->ear;
+	fds[2].fd = fds[3].fd = -1;
 	/* After COMMIT the source's device is nobody's business, and the new one serves its owner.
 	 */
 	if (!e->closing && !e->deaf) {
-		fds[1] = (struct pollfd){ .fd = vfm_device_get_fd(e->dev), .events = POLLIN };
 		fds[2] = (struct pollfd){ .fd = e->opts.cancel_fd, .events = POLLIN };
+		devices = vfm_unit_watch(e, fds + VFM_ENGINE_FDS);
 	}
-	if (poll(fds, 4, timeout_ms) < 0) {
+	if (e->hands && !e->closing)
+		fds[3] = (struct pollfd){ .fd = vfm_hands_fd(e->hands), .events = POLLIN };
+	if (poll(fds, VFM_ENGINE_FDS + devices, timeout_ms) < 0) {
 		wanted->main.revents = wanted->ear.revents = 0;
 		return errno == EINTR ? 0
 				      : vfm_fail(&e->cause, -errno, "poll: %s", strerror(errno));
 	}
 	wanted->main.revents = fds[0].revents;
-	wanted->ear.revents = fds[3].revents;
-	if (fds[2].revents)
+	wanted->ear.revents = fds[1].revents;
+	if (fds[2].fd >= 0 && fds[2].revents)
 		return vfm_fail(&e->cause, -ECANCELED, "cancelled");
-	if (fds[1].revents) {
-		ret = vfm_device_process(e->dev, &e->cause);
-		if (ret)
-			return ret;
-	}
+	ret = devices ? vfm_unit_process(e, fds + VFM_ENGINE_FDS) : 0;
+	if (!ret && fds[3].fd >= 0)
+		ret = vfm_unit_collect(e);
+	if (ret)
+		return ret;
 	vfm_engine_tick(e);
 	return 0;
 }
@@ -206,7 +220,12 @@ static int unread(struct vfm_engine *e, int ret)
 int vfm_engine_open_in(struct vfm_engine *e)
 {
 	struct vfm_stream_opts opts = stream_opts(e, wait_in);
-	int ret = vfm_stream_reader_new(&e->in, e->fd, &opts, &e->err);
+	int ret;
+
+	if (e->peer)
+		opts.record_ms = VFM_MIN(e->opts.timeout_ms, RECORD_MOST_MS / RECORD_SILENCES) *
+				 RECORD_SILENCES;
+	ret = vfm_stream_reader_new(&e->in, e->fd, &opts, &e->err);
 
 	return ret ? unread(e, ret) : 0;
 }
@@ -219,6 +238,17 @@ static int aborted(struct vfm_engine *e, const struct vfm_stream_record *record)
 	e->told = true;
 	e->aborted = true;
 	return vfm_fail(&e->err, code, "%s: %s", e->peer, text);
+}
+
+/* Data is of one of our devices, and how many there are is told by IDENTITY; all else is of all. */
+static int judge_device(struct vfm_engine *e, const struct vfm_stream_record *record)
+{
+	if (!record->device || (e->peer && record->type == VFM_STREAM_IDENTITY) ||
+	    (record->type == VFM_STREAM_DEVICE_DATA && record->device < e->nr_members))
+		return 0;
+	return vfm_fail(&e->err, -ENOTSUP,
+			"a stream with more than one device (record of device %u at %llu)",
+			record->device, (unsigned long long)record->offset);
 }
 
 /* What a read has brought, with @ret. */
@@ -234,11 +264,7 @@ static int judge_read(struct vfm_engine *e, struct vfm_stream_record *record, in
 		e->report.wire_bytes = record->offset + record->stored;
 	if (record->type == VFM_STREAM_ABORT && e->peer)
 		return aborted(e, record);
-	if (record->device)
-		return vfm_fail(&e->err, -ENOTSUP,
-				"a stream with more than one device (record of device %u at %llu)",
-				record->device, (unsigned long long)record->offset);
-	return 0;
+	return judge_device(e, record);
 }
 
 int vfm_engine_read(struct vfm_engine *e, struct vfm_stream_record *record)
@@ -265,6 +291,8 @@ int vfm_engine_unexpected(struct vfm_engine *e, const struct vfm_stream_record *
 int vfm_engine_expect(struct vfm_engine *e, enum vfm_stream_type type,
 		      struct vfm_stream_record *record)
 {
+	struct vfm_stall stall = { 0 };
+
 	for (;;) {
 		int ret = vfm_engine_read(e, record);
 
@@ -273,6 +301,8 @@ int vfm_engine_expect(struct vfm_engine *e, enum vfm_stream_type type,
 		if (e->sink || record->type != VFM_STREAM_RATES)
 			return vfm_engine_unexpected(e, record);
 		ret = vfm_rates_take(e, record);
+		if (!ret)
+			ret = vfm_rates_stalled(e, &stall);
 		if (ret)
 			return ret;
 	}
@@ -305,10 +335,11 @@ static void note_alert(struct vfm_engine *e)
 
 /*
  * A write has failed with @ret. If that is because the peer is gone, it may
- * have said why before it went.
+ * have said why before it went, behind rates that nobody needs any more.
  */
 static int hear(struct vfm_engine *e, int ret)
 {
+	uint64_t end = vfm_now_ns() + (uint64_t)CLOSING_MS * 1000000;
 	struct vfm_stream_record record;
 	struct vfm_err mine = e->err;
 	int heard = 0;
@@ -321,7 +352,7 @@ static int hear(struct vfm_engine *e, int ret)
 	do {
 		if (!heard)
 			heard = vfm_engine_read(e, &record);
-	} while (!heard && !e->sink && record.type == VFM_STREAM_RATES);
+	} while (!heard && !e->sink && record.type == VFM_STREAM_RATES && vfm_now_ns() < end);
 	note_alert(e);
 	e->closing = false;
 	e->cause.code = 0;
@@ -362,11 +393,12 @@ int vfm_engine_service(struct vfm_engine *e)
 
 int vfm_engine_await(struct vfm_engine *e, int fd)
 {
+	uint32_t collected = e->collected;
 	int ret;
 
 	do {
 		ret = serve(e, fd, TURN_MS);
-	} while (!ret);
+	} while (!ret && collected == e->collected);
 	return ret < 0 ? ret : 0;
 }
 
@@ -408,9 +440,17 @@ int vfm_engine_write(struct vfm_engine *e, enum vfm_stream_type type, const void
 	return ret ? ret : vfm_engine_put(e, type, 0, data, size);
 }
 
-int vfm_engine_write_identity(struct vfm_engine *e, const struct vfm_identity *id)
+int vfm_engine_write_identities(struct vfm_engine *e)
 {
-	return written(e, vfm_stream_write_identity(e->out, 0, id, &e->err));
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < e->nr_members; i++) {
+		const struct vfm_member *m = &e->members[i];
+
+		ret = vfm_stream_write_identity(e->out, m->index, &m->identity, &e->err);
+		ret = written(e, ret);
+	}
+	return ret;
 }
 
 int vfm_engine_flush(struct vfm_engine *e)

@@ -37,10 +37,18 @@
  * @payload: where that is, unless somebody has lent us another place
  * @file: see vfm_stream_set_file()
  * @broken: what the failure that was final returned
+ * @wait: of a transfer; @patience: what waits in it
+ * @record_ms: see struct vfm_stream_opts; @begun_ns: when it was first waited for the rest of
+ *	something that had begun, 0: it was not; @filling: how much of that is there
+ * @dribbled: the last wait ended because that took too long
  */
 struct vfm_stream_reader {
 	int fd;
-	struct vfm_wait wait;
+	struct vfm_wait wait, patience;
+	unsigned int record_ms;
+	uint64_t begun_ns;
+	const size_t *filling;
+	bool dribbled;
 	struct vfm_io io; /* without functions: the descriptor */
 	struct vfm_stream_header header;
 	struct vfm_stream_tally tally;
@@ -59,17 +67,38 @@ struct vfm_stream_reader {
 	int broken;
 };
 
+/* In every wait of a reader with a limit for a record: a peer that is never silent long is not
+ * thereby allowed to take for ever. */
+static int wait_for_record(void *user, int fd, short events)
+{
+	struct vfm_stream_reader *r = user;
+	uint64_t now = vfm_now_ns();
+
+	if (!r->begun_ns && (r->in_payload || *r->filling))
+		r->begun_ns = now;
+	r->dribbled = r->begun_ns && now - r->begun_ns > r->record_ms * UINT64_C(1000000);
+	return r->dribbled ? -ETIMEDOUT : vfm_wait_fd(fd, events, &r->patience);
+}
+
 /* Read on until @len bytes are there: 0, -ENODATA at the end of the stream, or an error. */
 static int fill(struct vfm_stream_reader *r, uint8_t *buf, size_t *have, size_t len)
 {
 	size_t before = *have;
-	int ret = r->io.read ? vfm_io_read_more(&r->io, r->fd, buf, have, len, &r->wait)
-			     : vfm_read_more(r->fd, buf, have, len, &r->wait);
+	int ret;
 
+	r->filling = have;
+	ret = r->io.read ? vfm_io_read_more(&r->io, r->fd, buf, have, len, &r->wait)
+			 : vfm_read_more(r->fd, buf, have, len, &r->wait);
 	r->offset += *have - before;
 	if (!ret && *have < len)
 		return -ENODATA;
 	return ret;
+}
+
+/* In the text of a read that failed: what else is to be said of it. */
+static const char *why_unread(const struct vfm_stream_reader *r)
+{
+	return r->dribbled ? ", of which a few bytes come now and then" : "";
 }
 
 /* ---- header of the stream ------------------------------------------------- */
@@ -144,7 +173,7 @@ static int read_header_bytes(struct vfm_stream_reader *r, uint8_t *wire, size_t 
 		return wrong;
 	if (ret == -ENODATA)
 		return vfm_fail(err, ret, "stream ends after %zu bytes of its header", *have);
-	return ret ? vfm_fail(err, ret, "read the header of a stream") : 0;
+	return ret ? vfm_fail(err, ret, "read the header of a stream%s", why_unread(r)) : 0;
 }
 
 static int read_header(struct vfm_stream_reader *r, struct vfm_err *err)
@@ -200,6 +229,12 @@ static int set_up(struct vfm_stream_reader *r, int fd, const struct vfm_stream_o
 		return ret;
 	if (fstat(fd, &st))
 		return vfm_fail(err, -errno, "read a stream from descriptor %d", fd);
+	r->patience = r->wait;
+	r->record_ms = o.record_ms;
+	if (r->record_ms)
+		r->wait = (struct vfm_wait){ .cancel_fd = r->patience.cancel_fd,
+					     .fn = wait_for_record,
+					     .user = r };
 	r->fd = fd;
 	r->file = S_ISREG(st.st_mode) && !o.io;
 	if (o.io)
@@ -288,8 +323,10 @@ static int read_head(struct vfm_stream_reader *r, struct vfm_err *err)
 {
 	int ret;
 
-	if (!r->wire_have)
+	if (!r->wire_have) {
 		r->start = r->offset;
+		r->begun_ns = 0;
+	}
 	ret = fill(r, r->wire, &r->wire_have, sizeof(r->wire));
 	if (ret == -ENODATA && !r->wire_have)
 		return r->tally.ended ? 0
@@ -304,7 +341,8 @@ static int read_head(struct vfm_stream_reader *r, struct vfm_err *err)
 		return vfm_fail(err, ret, AT_RECORD ": stream ends after %zu bytes of the header",
 				AT_RECORD_ARGS(r), r->wire_have);
 	if (ret)
-		return vfm_fail(err, ret, AT_RECORD ": read the header", AT_RECORD_ARGS(r));
+		return vfm_fail(err, ret, AT_RECORD ": read the header%s", AT_RECORD_ARGS(r),
+				why_unread(r));
 	ret = prove_head(r, err);
 	if (ret)
 		return ret;
@@ -325,8 +363,8 @@ static int read_payload(struct vfm_stream_reader *r, struct vfm_err *err)
 				AT_RECORD " (%s): stream ends after %zu of %u bytes of payload",
 				AT_RECORD_ARGS(r), name, r->payload_have, head->stored);
 	if (ret)
-		return vfm_fail(err, ret, AT_RECORD " (%s): read the payload", AT_RECORD_ARGS(r),
-				name);
+		return vfm_fail(err, ret, AT_RECORD " (%s): read the payload%s", AT_RECORD_ARGS(r),
+				name, why_unread(r));
 	sum = vfm_checksum(r->into, head->stored, 0);
 	if (sum != head->payload_sum)
 		return vfm_fail(err, -EBADMSG,

@@ -18,17 +18,5 @@ load pair
 
 @test "the connection is cut" {
 	command -v socat >/dev/null || skip "no socat"
-	measure
-	for n in "${MOMENTS[@]}"; do
-		start proxy socat "UNIX-LISTEN:$T/proxy.sock" "UNIX-CONNECT:$T/wire.sock,retry=100,interval=0.05"
-		wait_until test -S "$T/proxy.sock"
-		start_pair "unix:$T/proxy.sock"
-		at_moment "$n"
-		kill -KILL "$proxy" 2>/dev/null || true
-		join "$proxy"
-		rm -f "$T/proxy.sock"
-		stop_pair
-		one_owner
-		stop_servers
-	done
+	cut_at_moments
 }

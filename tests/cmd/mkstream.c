@@ -2,10 +2,12 @@
 // Copyright (c) vfmig authors
 
 /*
- * Streams as a later version of this library might write them, on standard output:
+ * Streams that the command does not write, on standard output: as a later version of this
+ * library might, and of several devices.
  *
  *   mkstream newer          one that this version cannot read
  *   mkstream optional URI   of a device, with a record that this version skips
+ *   mkstream unit URI       of two devices, as they are on a wire
  */
 
 #include <errno.h>
@@ -32,7 +34,26 @@ static int write_newer(struct vfm_err *err)
 	return 0;
 }
 
-static int write_optional(struct vfm_device *dev, struct vfm_err *err)
+/* A record that a later version may write. */
+static int write_later(struct vfm_stream_writer *w, struct vfm_err *err)
+{
+	return vfm_stream_write(w, LATER_TYPE, VFM_STREAM_OPTIONAL, 0, "later", 5, err);
+}
+
+/* A second device like the first, and data of both. */
+static int write_second(struct vfm_stream_writer *w, const struct vfm_identity *id,
+			struct vfm_err *err)
+{
+	int ret = vfm_stream_write_identity(w, 1, id, err);
+
+	if (!ret)
+		ret = vfm_stream_write(w, VFM_STREAM_DEVICE_DATA, 0, 1, "second", 6, err);
+	if (!ret)
+		ret = vfm_stream_write(w, VFM_STREAM_DEVICE_DATA, 0, 0, "first", 5, err);
+	return ret;
+}
+
+static int write_stream(struct vfm_device *dev, bool unit, struct vfm_err *err)
 {
 	struct vfm_stream_opts opts = { .size = sizeof(opts), .cancel_fd = -1 };
 	struct vfm_stream_writer *w;
@@ -45,7 +66,7 @@ static int write_optional(struct vfm_device *dev, struct vfm_err *err)
 		return ret;
 	ret = vfm_stream_write_identity(w, 0, &id, err);
 	if (!ret)
-		ret = vfm_stream_write(w, LATER_TYPE, VFM_STREAM_OPTIONAL, 0, "later", 5, err);
+		ret = unit ? write_second(w, &id, err) : write_later(w, err);
 	if (!ret)
 		ret = vfm_stream_write_end(w, err);
 	vfm_stream_writer_free(w);
@@ -65,7 +86,7 @@ int main(int argc, char **argv)
 	} else {
 		ret = vfm_open(&dev, argv[2], &err);
 		if (!ret) {
-			ret = write_optional(dev, &err);
+			ret = write_stream(dev, !strcmp(argv[1], "unit"), &err);
 			vfm_device_close(dev);
 		}
 	}

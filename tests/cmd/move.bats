@@ -261,7 +261,7 @@ receive() {
 
 @test "source and destination must be two devices" {
 	serve a $DEVICE
-	fails 2 "the same device" "$VFMIG" migrate "$URI_a" "$URI_a"
+	fails 2 "the device $URI_a is named twice" "$VFMIG" migrate "$URI_a" "$URI_a"
 }
 
 @test "a failure is told as JSON, too" {

@@ -77,6 +77,24 @@ one_owner() {
 	fi
 }
 
+# cut_at_moments: cut the connection at each of them, and look whose the device is
+cut_at_moments() {
+	local n
+	measure
+	for n in "${MOMENTS[@]}"; do
+		start proxy socat "UNIX-LISTEN:$T/proxy.sock" "UNIX-CONNECT:$T/wire.sock,retry=100,interval=0.05"
+		wait_until test -S "$T/proxy.sock"
+		start_pair "unix:$T/proxy.sock"
+		at_moment "$n"
+		kill -KILL "$proxy" 2>/dev/null || true
+		join "$proxy"
+		rm -f "$T/proxy.sock"
+		stop_pair
+		one_owner
+		stop_servers
+	done
+}
+
 # at_moments VICTIM SIGNAL: VICTIM is the name of a variable with a process id
 at_moments() {
 	local victim=$1 signal=$2 owners="" n

@@ -127,19 +127,7 @@ has_ipv6() {
 	certs
 	RECEIVE=(--tls "$T/tls/destination")
 	SEND=(--tls "$T/tls/source" --tls-peer localhost)
-	measure
-	for n in "${MOMENTS[@]}"; do
-		start proxy socat "UNIX-LISTEN:$T/proxy.sock" "UNIX-CONNECT:$T/wire.sock,retry=100,interval=0.05"
-		wait_until test -S "$T/proxy.sock"
-		start_pair "unix:$T/proxy.sock"
-		at_moment "$n"
-		kill -KILL "$proxy" 2>/dev/null || true
-		join "$proxy"
-		rm -f "$T/proxy.sock"
-		stop_pair
-		one_owner
-		stop_servers
-	done
+	cut_at_moments
 }
 
 @test "source and destination are killed while TLS protects them" {

@@ -232,10 +232,11 @@ static void the_deadline_is_one(void **state)
 	rig_open(&r, "state=64K", 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	assert_int_equal(write(fds[1], "x", 1), 1);
-	assert_int_equal(vfm_engine_init(&e, r.dst, NULL, fds[0], NULL), 0);
+	assert_int_equal(vfm_engine_init(&e, &VFM_UNIT_OF(r.dst, NULL), fds[0], NULL), 0);
 	assert_int_equal(vfm_engine_wait(&e, fds[0], POLLIN), 0);
 	e.deadline_ns = vfm_now_ns();
 	assert_int_equal(vfm_engine_wait(&e, fds[0], POLLIN), -ETIMEDOUT);
+	assert_int_equal(vfm_engine_finish(&e, -ETIMEDOUT, NULL, NULL), -ETIMEDOUT);
 	close(fds[0]);
 	close(fds[1]);
 	rig_close(&r);

@@ -307,6 +307,8 @@ enum manner {
 	MUTE,	 /* offers to tell, and never does */
 	LAGGARD, /* tells, and never gets anywhere */
 	SHORT,	 /* tells too little in a record */
+	NAG,	 /* loads all, and then tells for ever instead of LOADED */
+	DEAF,	 /* tells for ever, and reads nothing */
 };
 
 struct peer {
@@ -318,7 +320,8 @@ struct peer {
 	struct vfm_stream_reader *r;
 };
 
-static void tell(struct peer *p, enum vfm_stream_type type)
+/* false: the source has left, which is for the test to judge. */
+static bool tell(struct peer *p, enum vfm_stream_type type)
 {
 	bool boast = p->manner == BOASTER;
 	uint8_t buf[48];
@@ -332,9 +335,16 @@ static void tell(struct peer *p, enum vfm_stream_type type)
 	vfm_write_le32(&w, boast ? UINT32_MAX : 1);
 	vfm_write_le32(&w, boast ? UINT32_MAX : 1);
 	vfm_write_le64(&w, 0);
-	if (vfm_stream_write(p->w, type, type == VFM_STREAM_RATES ? VFM_STREAM_OPTIONAL : 0, 0, buf,
-			     p->manner == SHORT && p->phases ? 47 : sizeof(buf), NULL))
-		return; /* the source has left, which is for the test to judge */
+	return !vfm_stream_write(p->w, type, type == VFM_STREAM_RATES ? VFM_STREAM_OPTIONAL : 0, 0,
+				 buf, p->manner == SHORT && p->phases ? 47 : sizeof(buf), NULL);
+}
+
+/* As fast as the source takes it. */
+static bool tell_for_ever(struct peer *p)
+{
+	while (tell(p, VFM_STREAM_RATES))
+		;
+	return false;
 }
 
 static void on_phase(struct peer *p, const struct vfm_stream_record *record)
@@ -344,8 +354,8 @@ static void on_phase(struct peer *p, const struct vfm_stream_record *record)
 	vfm_read_le64(&r);
 	p->phases++;
 	p->asked += vfm_read_le32(&r) & 1;
-	if (p->manner >= HONEST && p->manner != MUTE)
-		tell(p, VFM_STREAM_RATES);
+	if (p->manner >= HONEST && p->manner != MUTE && !tell(p, VFM_STREAM_RATES))
+		return; /* what is read next says so */
 }
 
 static bool answer(struct peer *p, const struct vfm_stream_record *record)
@@ -354,11 +364,13 @@ static bool answer(struct peer *p, const struct vfm_stream_record *record)
 
 	if (record->type == VFM_STREAM_MEMORY_MAP) {
 		type = VFM_STREAM_READY;
-		if (p->manner >= HONEST) {
-			tell(p, type);
-			return true;
-		}
+		if (p->manner == DEAF)
+			return tell(p, type) && tell_for_ever(p);
+		if (p->manner >= HONEST)
+			return tell(p, type);
 	}
+	if (record->type == VFM_STREAM_END && p->manner == NAG)
+		return tell_for_ever(p);
 	if (record->type == VFM_STREAM_END)
 		type = VFM_STREAM_LOADED;
 	if (record->type == VFM_STREAM_COMMIT)
@@ -422,6 +434,7 @@ static const struct {
 	{ MUTE, -ETIMEDOUT, "the destination has loaded nothing for 300 ms" },
 	{ LAGGARD, -ETIMEDOUT, "the destination has loaded nothing for 300 ms" },
 	{ SHORT, -EPROTO, "RATES of 47 bytes, fewer than 48" },
+	{ NAG, -ETIMEDOUT, "the destination has loaded nothing for 300 ms" },
 };
 /* clang-format on */
 
@@ -453,6 +466,55 @@ static void destinations_of_all_manners(void **state)
 		}
 		rig_close(&r);
 	}
+}
+
+/* Words are no life: one that reads nothing has the time that a silent one has. */
+static void a_destination_that_is_deaf(void **state)
+{
+	struct peer p = { .manner = DEAF };
+	struct vfm_migrate_opts opts = rig_opts();
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "state=64K,initial=4K", 0);
+	rig_start(&r, 0);
+	opts.timeout_ms = 300;
+	assert_int_equal(send_to(&r, &p, &opts), -ETIMEDOUT);
+	rig_check_back(&r);
+	rig_close(&r);
+}
+
+/* Somebody else had the processor while the first bytes were read, twice. */
+static void busy_at_first(struct wrap *wrap, const char *call)
+{
+	unsigned int *reads = wrap->user;
+
+	if (!strcmp(call, "read_data") && (*reads)++ < 2)
+		poll(NULL, 0, 45);
+}
+
+/*
+ * A few bytes that took long say nothing of many: neither that they take too long, nor
+ * that nothing can be known of them. While rounds are left they are measured again.
+ */
+static void a_doubt_is_measured_away(void **state)
+{
+	struct vfm_migrate_opts opts = rig_opts();
+	unsigned int reads = 0;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "state=8M,initial=4K,dirty=1M", 0);
+	rig_start(&r, 0);
+	r.ws->hook = busy_at_first;
+	r.ws->user = &reads;
+	opts.max_downtime_ms = 300;
+	assert_int_equal(rig_migrate(&r, &opts), 0);
+	assert_true(reads > 1);
+	assert_true(r.report.rounds > 1);
+	assert_in_range(r.report.prediction.downtime_us + r.report.prediction.error_us, 0, 300000);
+	rig_check_moved(&r);
+	rig_close(&r);
 }
 
 /* Time can be over while a destination has not loaded what it was sent. */
@@ -574,6 +636,8 @@ int main(void)
 		cmocka_unit_test(not_before_all_is_loaded),
 		cmocka_unit_test(new_initial_data_goes_back_to_rounds),
 		cmocka_unit_test(destinations_of_all_manners),
+		cmocka_unit_test(a_destination_that_is_deaf),
+		cmocka_unit_test(a_doubt_is_measured_away),
 		cmocka_unit_test(a_destination_that_is_late),
 		cmocka_unit_test(an_old_source_is_told_nothing),
 	};

@@ -250,15 +250,8 @@ int recover_alone(enum side side, struct half *h)
 
 static void empty_dirs(void)
 {
-	for (int i = 0; i < 2; i++) {
-		DIR *dir = opendir(dirs[i]);
-		const struct dirent *entry;
-
-		while ((entry = readdir(dir)))
-			if (entry->d_name[0] != '.')
-				unlinkat(dirfd(dir), entry->d_name, 0);
-		closedir(dir);
-	}
+	for (int i = 0; i < 2; i++)
+		rig_empty_dir(dirs[i]);
 }
 
 void check_never_two(const char *when)

@@ -224,6 +224,14 @@ static void when_stuck(struct flow *dst)
 	dst->hook = NULL;
 }
 
+static void begin_stuck(struct move *m, struct stuck *s)
+{
+	begin(m, 64 * MIB, 0);
+	*s = (struct stuck){ .src = m->src };
+	m->dst->hook = when_stuck;
+	m->dst->user = s;
+}
+
 /* A source that is faster fills what it may, and no more; then all goes on. */
 static void a_slow_destination(void **state)
 {
@@ -231,10 +239,7 @@ static void a_slow_destination(void **state)
 	struct move m;
 
 	(void)state;
-	begin(&m, 64 * MIB, 0);
-	s = (struct stuck){ .src = m.src };
-	m.dst->hook = when_stuck;
-	m.dst->user = &s;
+	begin_stuck(&m, &s);
 	check_moved(&m, move(&m));
 	assert_in_range(s.read, 4 * MIB, IN_FLIGHT);
 	end(&m);
@@ -247,10 +252,7 @@ static void a_complaint_to_full_queues(void **state)
 	struct move m;
 
 	(void)state;
-	begin(&m, 64 * MIB, 0);
-	s = (struct stuck){ .src = m.src };
-	m.dst->hook = when_stuck;
-	m.dst->user = &s;
+	begin_stuck(&m, &s);
 	m.dst->fail_at = 0;
 	check_back(&m, move(&m), -EIO, "stop-copy: destination: data: flow: flow fails at 0");
 	assert_true(m.src->at <= s.read + 2 * MIB);

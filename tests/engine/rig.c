@@ -3,10 +3,12 @@
 
 #include "rig.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "engine/hello.h"
@@ -183,6 +185,17 @@ void rig_hear_hello(int fd)
 	uint8_t wire[VFM_HELLO_SIZE];
 
 	assert_int_equal(recv(fd, wire, sizeof(wire), MSG_WAITALL), sizeof(wire));
+}
+
+void rig_empty_dir(const char *name)
+{
+	DIR *dir = opendir(name);
+	const struct dirent *entry;
+
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	closedir(dir);
 }
 
 static void *receive(void *arg)

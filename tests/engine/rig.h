@@ -65,6 +65,9 @@ void rig_hello(int fd, bool source);
 /** rig_hear_hello() - skip the other side's. */
 void rig_hear_hello(int fd);
 
+/** rig_empty_dir() - remove the files in it. */
+void rig_empty_dir(const char *name);
+
 /** struct rig_half - a destination with a thread of its own */
 struct rig_half {
 	struct vfm_device *dev;

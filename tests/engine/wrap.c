@@ -107,9 +107,23 @@ static int w_get_state(struct vfm_device *dev, enum vfm_state *state, struct vfm
 	PASS(dev, "get_state", vfm_device_get_state(INNER(dev), state, err));
 }
 
+static int set_state(struct wrap *w, enum vfm_state state, struct vfm_err *err)
+{
+	int ret;
+
+	if (w->fail_prove && state == VFM_STATE_STOP)
+		return vfm_fail(err, -EBADMSG, "told not to take it");
+	if (w->arc)
+		w->arc(w, state, false);
+	ret = vfm_device_set_state(w->inner, state, err);
+	if (w->arc)
+		w->arc(w, state, true);
+	return ret;
+}
+
 static int w_set_state(struct vfm_device *dev, enum vfm_state state, struct vfm_err *err)
 {
-	PASS(dev, "set_state", vfm_device_set_state(INNER(dev), state, err));
+	PASS(dev, "set_state", set_state(of(dev), state, err));
 }
 
 /* What the device says at an end, or at a pause, and what we tell instead. */

@@ -33,6 +33,7 @@ struct wrap {
 	bool no_log;  /* there is no dirty log */
 	bool no_info; /* neither pre-copy info nor data size */
 	bool no_orphan;
+	bool fail_prove;	  /* no image is right */
 	size_t max_ranges;	  /* that the log takes; 0: as many as the device's own */
 	size_t log_ranges;	  /* that it took */
 	uint64_t log_page;	  /* pages in which it logs; 0: as it is asked */
@@ -48,6 +49,8 @@ struct wrap {
 	bool zero_for_nomsg;	/* an end where there is nothing now */
 	bool nomsg_for_zero;	/* and nothing now where there is an end */
 	unsigned int logs;	/* running: starts less stops */
+	/* called before and after each change of state that is not told to fail */
+	void (*arc)(struct wrap *w, enum vfm_state to, bool done);
 	/* called before every call, with its name */
 	void (*hook)(struct wrap *w, const char *call);
 	void *user;

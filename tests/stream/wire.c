@@ -7,9 +7,11 @@
  */
 
 #include "forge.h"
+#include "stream/format.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -197,6 +199,99 @@ static void a_timeout_loses_nothing(void **state)
 	close(fds[1]);
 }
 
+/* All bytes up to @at_once together, after a while; the others one by one, until nobody reads. */
+struct dribbler {
+	int fd;
+	size_t at_once;
+	size_t sent;
+};
+
+static void *dribble_for_ever(void *arg)
+{
+	struct dribbler *d = arg;
+	struct forge f;
+
+	make_stream(&f);
+	poll(NULL, 0, 30);
+	if (send(d->fd, f.data, d->at_once, MSG_NOSIGNAL) == (ssize_t)d->at_once)
+		d->sent = d->at_once;
+	while (d->sent < f.len && send(d->fd, f.data + d->sent, 1, MSG_NOSIGNAL) == 1) {
+		d->sent++;
+		poll(NULL, 0, 3);
+	}
+	forge_free(&f);
+	close(d->fd);
+	return NULL;
+}
+
+/* Return: records that came before it failed, or ended. */
+static size_t read_dribble(struct dribbler *d, unsigned int record_ms, struct vfm_err *err)
+{
+	struct vfm_stream_opts opts = { .size = sizeof(opts),
+					.timeout_ms = 10000,
+					.record_ms = record_ms };
+	struct vfm_stream_reader *r = NULL;
+	struct vfm_stream_record record;
+	pthread_t thread;
+	size_t got = 0;
+	int fds[2], ret;
+
+	make_pair(fds);
+	d->fd = fds[0];
+	assert_int_equal(pthread_create(&thread, NULL, dribble_for_ever, d), 0);
+	ret = vfm_stream_reader_new(&r, fds[1], &opts, err);
+	while (!ret && (ret = vfm_stream_read(r, &record, err)) == 1) {
+		got++;
+		ret = 0;
+	}
+	err->code = ret;
+	vfm_stream_reader_free(r);
+	close(fds[1]);
+	pthread_join(thread, NULL);
+	return got;
+}
+
+/* One that is never silent for long, and never done, either: in each part of a stream. */
+static void dribbling_has_an_end(void **state)
+{
+	const size_t head = VFM_STREAM_HEADER_SIZE;
+	struct vfm_err err;
+	struct {
+		size_t at_once;
+		const char *text;
+	} places[] = {
+		{ 1, "read the header of a stream, of which a few bytes come now and then" },
+		{ head + 1, "record 0 at offset 32: read the header, of which a few bytes come now "
+			    "and then" },
+		{ head + VFM_STREAM_HEAD_SIZE,
+		  "record 0 at offset 32 (IDENTITY): read the payload, of which a few bytes" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		struct dribbler d = { .at_once = places[i].at_once };
+
+		assert_int_equal(read_dribble(&d, 20, &err), 0);
+		assert_int_equal(err.code, -ETIMEDOUT);
+		if (!strstr(err.msg, places[i].text))
+			fail_msg("%zu: %s", i, err.msg);
+	}
+}
+
+/* What has not begun may be long in coming; and each record has the time for itself. */
+static void patience_is_for_each_record(void **state)
+{
+	struct dribbler d = { .at_once = 1 };
+	struct vfm_err err;
+
+	(void)state;
+	assert_int_equal(read_dribble(&d, 10000, &err), NR_TYPES);
+	assert_int_equal(err.code, 0);
+	d.at_once = d.sent;
+	assert_int_equal(read_dribble(&d, 1, &err), NR_TYPES);
+	assert_int_equal(err.code, 0);
+}
+
 static void cancel_ends_a_wait(void **state)
 {
 	int cancel = eventfd(0, EFD_CLOEXEC);
@@ -337,6 +432,8 @@ int main(void)
 		cmocka_unit_test(data_after_end),
 		cmocka_unit_test(a_stream_of_words),
 		cmocka_unit_test(a_timeout_loses_nothing),
+		cmocka_unit_test(dribbling_has_an_end),
+		cmocka_unit_test(patience_is_for_each_record),
 		cmocka_unit_test(cancel_ends_a_wait),
 		cmocka_unit_test(writers_obey_limits),
 		cmocka_unit_test(disks_fill_up),
