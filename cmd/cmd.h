@@ -17,6 +17,7 @@
  *   memory.c    --memory
  *   address.c   HOST:PORT and unix:PATH
  *   secure.c    --tls
+ *   store.c     --etcd
  *   outfile.c   a file that is there whole or not at all
  *   cmd_*.c     one verb each; demo_*.c are parts of the demo
  */
@@ -100,6 +101,12 @@ enum cmd_option_id {
 	CMD_OPT_LISTEN,
 	CMD_OPT_OWNER,
 	CMD_OPT_ID,
+	CMD_OPT_ETCD,
+	CMD_OPT_ETCD_KEY,
+	CMD_OPT_ETCD_PREFIX,
+	CMD_OPT_ETCD_NODE,
+	CMD_OPT_ETCD_TLS,
+	CMD_OPT_ETCD_TIMEOUT,
 	CMD_OPT_ALLOW_NO_P2P,
 	CMD_NR_OPTIONS,
 };
@@ -140,6 +147,8 @@ struct cmd_args {
 	const char *journal, *peer, *listen, *id;
 	struct cmd_memory_list memory, to_memory;
 	const char *tls, *tls_peer;
+	const char *etcd, *etcd_key, *etcd_prefix, *etcd_node, *etcd_tls;
+	uint64_t etcd_timeout_s;
 	uint64_t rate, channels;
 };
 
@@ -295,6 +304,7 @@ struct cmd_events {
  * @signal_fd: cancels
  * @tls: certificates, or NULL
  * @host: that was connected to, when its name counts
+ * @store: as --etcd says, or NULL
  * @end: the devices at our end, or NULL
  */
 struct cmd_run {
@@ -306,6 +316,7 @@ struct cmd_run {
 	struct vfm_migration_report report;
 	struct vfm_tls *tls;
 	char host[256];
+	struct vfm_store *store;
 	const struct cmd_end *end;
 };
 
@@ -324,7 +335,7 @@ int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, const struct
 int cmd_run_end(struct cmd_run *run, int ret, struct vfm_err *err);
 
 /**
- * cmd_run_report() - print the report, if asked to, whether it worked or not
+ * cmd_run_report() - print the report, if asked to, whether it worked or not; the last of a run
  * @extra: adds what only this verb knows, may be NULL
  *
  * Return: @ret, or what went wrong in printing when @ret is 0.
@@ -390,6 +401,12 @@ int cmd_tls_open(struct cmd_run *run, struct vfm_err *err) VFM_MUST_CHECK;
 int cmd_tls_expect(struct cmd_run *run, const char *address, struct vfm_err *err) VFM_MUST_CHECK;
 
 void cmd_tls_close(struct cmd_run *run);
+
+/* ---- a store ------------------------------------------------------------------ */
+
+/** cmd_store_open() - as --etcd and its kin say; NULL without them. */
+int cmd_store_open(struct vfm_store **store, const struct cmd_args *args,
+		   struct vfm_err *err) VFM_MUST_CHECK;
 
 /* ---- sockets ---------------------------------------------------------------- */
 

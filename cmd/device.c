@@ -89,6 +89,7 @@ int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, const struct
 		  struct vfm_err *err)
 {
 	struct vfm_device *dev = end ? end->dev : NULL;
+	int ret;
 
 	*run = (struct cmd_run){
 		.args = args, .events.fd = -1, .signal_fd = cmd_signals(err), .end = end
@@ -112,7 +113,11 @@ int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, const struct
 	run->opts.allow_no_p2p = args->allow_no_p2p;
 	run->opts.progress = on_progress;
 	run->opts.user = run;
-	return cmd_events_begin(&run->events, args, end, err);
+	if (args->etcd && !args->journal)
+		return vfm_fail(err, CMD_MISUSE, "--etcd without --journal");
+	ret = cmd_store_open(&run->store, args, err);
+	run->opts.store = run->store;
+	return ret ? ret : cmd_events_begin(&run->events, args, end, err);
 }
 
 /* What an interrupted user wants to know before anything else. */
@@ -272,6 +277,8 @@ int cmd_run_report(struct cmd_run *run, int ret,
 	struct vfm_err shown;
 	int printed;
 
+	vfm_store_free(run->store);
+	run->store = NULL;
 	if (!run->args->json)
 		return ret;
 	j = cmd_json_new();

@@ -10,7 +10,8 @@
  * it is reset. One that dies when it has loaded all leaves its device in STOP with
  * what was loaded: the source may have given it away in that moment.
  * With a journal, one that has told that it has loaded all keeps it too when it loses
- * the source, and <vfmig/recover.h> settles which of the two it is.
+ * the source, and <vfmig/recover.h> settles which of the two it is; with a store, both find
+ * that out at once.
  */
 
 #ifndef VFMIG_MIGRATE_H
@@ -18,6 +19,7 @@
 
 #include <vfmig/device.h>
 #include <vfmig/memory.h>
+#include <vfmig/store.h>
 #include <vfmig/tls.h>
 
 #ifdef __cplusplus
@@ -214,6 +216,10 @@ enum vfm_on_limit {
  *	asked again when that was a stranger. It should take no longer than @timeout_ms (0: for
  *	ever), and then return -ETIMEDOUT; what cancels should cancel it
  * @channel_user: for @open_channel
+ * @store: decides whose the device is, so that a side which has lost the other one, and not the
+ *	store, finds out by itself. Both sides must have it, the same key in it, and a @journal;
+ *	else the migration is refused. Borrowed for the length of the call; NULL: the journals
+ *	decide
  */
 struct vfm_migrate_opts {
 	size_t size;
@@ -236,6 +242,7 @@ struct vfm_migrate_opts {
 	unsigned int channels;
 	int (*open_channel)(void *user, unsigned int timeout_ms, struct vfm_err *err);
 	void *channel_user;
+	const struct vfm_store *store;
 };
 
 /** VFM_MIGRATE_OPTS() - a struct vfm_migrate_opts with the defaults; change its fields afterwards.
@@ -308,8 +315,8 @@ int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, int fd,
  *
  * The destination's half has a thread of its own for the length of the call.
  * @opts belongs to the source's half; the destination's uses its timeout, its limit on
- * memory, its channels, its journal, and before_run, which is called from that thread. Channels
- * are socket pairs, too: @opts->open_channel is not used. There is nothing that TLS would
+ * memory, its channels, its journal, its store, and before_run, which is called from that thread.
+ * Channels are socket pairs, too: @opts->open_channel is not used. There is nothing that TLS would
  * protect: @opts->tls is not used.
  */
 int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, struct vfm_device *dst,

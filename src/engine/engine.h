@@ -26,10 +26,10 @@
 #include <vfmig/stream.h>
 
 #include "engine/channel.h"
+#include "engine/journal_head.h"
 #include "engine/member.h"
 #include "engine/predict.h"
 #include "engine/rate.h"
-#include "engine/statement.h"
 
 /* ---- memory.c ------------------------------------------------------------ */
 
@@ -59,6 +59,7 @@ void vfm_memory_zero(struct vfm_memory *mem, uint64_t iova, uint64_t size);
 
 /* ---- engine.c ------------------------------------------------------------ */
 
+struct vfm_claim;
 struct vfm_dirty;
 struct vfm_engine;
 struct vfm_hands;
@@ -135,6 +136,8 @@ struct vfm_left {
  * @stay: a failure that must not reset the device
  * @aborted: the peer has said itself that it failed
  * @owner: decides whose the device is; NULL: COMMIT alone does
+ * @claim: where a store decides: our part of its key
+ * @peer_key: the key that the peer has told; empty: none
  * @handover: name and epoch of this migration, told or to be told
  * @agreed: the peer keeps a journal, too
  * @doubt: with a journal: LOADED is out
@@ -187,6 +190,8 @@ struct vfm_engine {
 	bool stay;
 	bool aborted;
 	struct vfm_owner *owner;
+	struct vfm_claim *claim;
+	char peer_key[VFM_JOURNAL_KEY];
 	struct vfm_statement handover;
 	bool agreed;
 	bool doubt;

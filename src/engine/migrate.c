@@ -135,6 +135,7 @@ VFM_API int vfm_migrate_unit(const struct vfm_unit *src, const struct vfm_unit *
 	r.opts.memory_limit = given.memory_limit;
 	r.opts.before_run = given.before_run;
 	r.opts.journal = given.journal;
+	r.opts.store = given.store;
 	r.opts.allow_no_p2p = given.allow_no_p2p;
 	r.opts.user = given.user;
 	r.opts.channels = given.channels;
