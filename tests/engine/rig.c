@@ -176,7 +176,7 @@ void rig_check_back(struct rig *r)
 void rig_hello(int fd, bool source)
 {
 	const struct vfm_hello hello = { .version = VFM_HELLO_VERSION,
-					 .compat_version = VFM_HELLO_VERSION,
+					 .compat_version = VFM_HELLO_COMPAT_VERSION,
 					 .role = source ? VFM_HELLO_SOURCE
 							: VFM_HELLO_DESTINATION };
 	uint8_t wire[VFM_HELLO_SIZE];

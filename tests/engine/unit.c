@@ -83,6 +83,29 @@ static void little_memory_for_much(void **state)
 	urig_close(&u);
 }
 
+/* One that is slow keeps what came for it, and the others do not wait until it is done with that.
+ */
+static void over_several_channels(void **state)
+{
+	static const unsigned int channels[] = { 1, 2, 5 };
+	static const char *const params[] = { "state=24M,bar=8K,load-rate=64M", "state=4M,bar=8K",
+					      "state=4M,bar=8K", "state=4M,bar=8K", NULL };
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct vfm_migrate_opts opts = rig_opts();
+		struct urig u;
+
+		opts.channels = channels[i];
+		urig_open_each(&u, params, 128 * KIB);
+		urig_start(&u, 100, 7);
+		assert_int_equal(urig_migrate(&u, &opts), 0);
+		assert_int_equal(u.report.channels, channels[i]);
+		urig_check_moved(&u);
+		urig_close(&u);
+	}
+}
+
 /* Of one kind each: the unit has what all of them have. */
 static void devices_of_all_kinds(void **state)
 {
@@ -569,6 +592,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_size_and_feature_set),
 		cmocka_unit_test(little_memory_for_much),
+		cmocka_unit_test(over_several_channels),
 		cmocka_unit_test(devices_of_all_kinds),
 		cmocka_unit_test(a_unit_that_is_paused),
 		cmocka_unit_test(the_log_is_that_of_all),
