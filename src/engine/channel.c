@@ -32,7 +32,7 @@
 
 /* Each has this part of the time for its hello, and no less than that; and for TLS some of these.
  */
-#define STRAY_PART 16
+#define STRAY_PART 10
 #define STRAY_MS 1000u
 #define TLS_PARTS 4
 

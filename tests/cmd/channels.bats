@@ -21,7 +21,7 @@ certs() {
 # move_by SENT RECEIVED USED [OPTION...]: a whole move, with options of both halves
 move_by() {
 	local used=$3
-	SEND=(--json --channels="$1" "${@:4}")
+	SEND=(--json --max-downtime=0 --channels="$1" "${@:4}")
 	RECEIVE=(--json --channels="$2")
 	if [[ -d $T/tls ]]; then
 		SEND+=(--tls "$T/tls/source" --tls-peer localhost)
@@ -29,6 +29,7 @@ move_by() {
 	fi
 	start_pair >"$T/out" 2>&1
 	stop_pair
+	cat "$T"/{send,receive}.err
 	((sent == 0 && received == 0))
 	one_owner
 	[[ $owner == destination ]]
@@ -66,7 +67,7 @@ move_by() {
 	for n in 1 2 3; do
 		start "stranger$n" socat -u "TCP:127.0.0.1:$port" "OPEN:$T/stranger$n,creat"
 	done
-	start sender "$VFMIG" send --channels=4 --json --timeout=120 $DEVICE "127.0.0.1:$port" >"$T/send.out"
+	start sender "$VFMIG" send --max-downtime=0 --channels=4 --json --timeout=120 $DEVICE "127.0.0.1:$port" >"$T/send.out"
 	# the first that connects is waited for until the timeout is over; end it
 	for n in 1 2 3; do
 		local -n stranger=stranger$n
@@ -89,15 +90,15 @@ refuses() {
 }
 
 @test "in one process, one device and several" {
-	"$VFMIG" migrate --channels=4 --compress --json $DEVICE $DEVICE >"$T/json"
+	"$VFMIG" migrate --max-downtime=0 --channels=4 --compress --json $DEVICE $DEVICE >"$T/json"
 	jq -e '.ok and .channels == 4' "$T/json"
-	"$VFMIG" migrate --channels=4 --json $DEVICE $DEVICE $DEVICE,seed=2 $DEVICE,seed=3 \
+	"$VFMIG" migrate --max-downtime=0 --channels=4 --json $DEVICE $DEVICE $DEVICE,seed=2 $DEVICE,seed=3 \
 		sim:dma,state=64K sim:dma,state=64K >"$T/json"
 	jq -e '.ok and .channels == 4 and (.devices | length) == 3' "$T/json"
 }
 
 @test "the rate is that of all channels together" {
-	"$VFMIG" migrate --channels=4 --json --rate=16M sim:dma,state=4M sim:dma,state=4M >"$T/json"
+	"$VFMIG" migrate --max-downtime=0 --channels=4 --json --rate=16M sim:dma,state=4M sim:dma,state=4M >"$T/json"
 	jq -e '.bytes_per_second > 0 and .bytes_per_second < 25000000' "$T/json"
 }
 
@@ -121,7 +122,7 @@ cut_one() {
 
 @test "one of them is cut" {
 	command -v socat >/dev/null || skip "no socat"
-	SEND=(--channels=3)
+	SEND=(--max-downtime=0 --channels=3)
 	RECEIVE=(--channels=3)
 	MOMENTS=(0 40 80 95)
 	measure
@@ -136,7 +137,7 @@ cut_one() {
 }
 
 @test "whoever is killed with several" {
-	SEND=(--channels=3)
+	SEND=(--max-downtime=0 --channels=3)
 	RECEIVE=(--channels=3)
 	MOMENTS=(0 60 95)
 	at_moments sender KILL

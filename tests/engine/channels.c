@@ -157,7 +157,8 @@ static bool broken(const struct relay *fault, unsigned int channel)
 	assert_false(l.src->state == VFM_STATE_RUNNING && l.half.report.committed);
 	if (ret && !l.report.committed)
 		assert_int_equal(l.src->state, VFM_STATE_RUNNING);
-	if (!hit)
+	/* On a machine that is busy, what is whole may be late, too. */
+	if (!hit && (fault->fault != RELAY_STALL || ret != -ETIMEDOUT))
 		links_check_moved(&l, ret);
 	snprintf(name, sizeof(name), "channel %u: ", channel);
 	if (hit && channel) {
