@@ -117,7 +117,7 @@ static int take_in(struct vfm_claim *c, const struct vfm_kv_value *read, struct 
 
 static int look(struct vfm_claim *c, const struct vfm_wait *wait, struct vfm_err *err)
 {
-	struct vfm_kv_value read;
+	struct vfm_kv_value read = { 0 };
 	int ret = vfm_kv_get(c->kv, c->key, &read, c->timeout_ms, wait, err);
 
 	return ret ? ret : take_in(c, &read, err);
@@ -161,7 +161,7 @@ int vfm_claim_look(struct vfm_claim *c, const struct vfm_wait *wait, struct vfm_
 static int swap(struct vfm_claim *c, const struct vfm_claim_value *next,
 		const struct vfm_wait *wait, struct vfm_err *err)
 {
-	struct vfm_kv_value read;
+	struct vfm_kv_value read = { 0 };
 	int ret = vfm_claim_value_write(next, c->value, sizeof(c->value), err);
 
 	if (!ret)
@@ -263,7 +263,7 @@ int vfm_claim_decide(struct vfm_claim *c, enum vfm_decision decision, const stru
 
 int vfm_claim_remove(struct vfm_claim *c, const struct vfm_wait *wait, struct vfm_err *err)
 {
-	struct vfm_kv_value read;
+	struct vfm_kv_value read = { 0 };
 	char name[VFM_MIGRATION_ID];
 	size_t len = strlen(c->key);
 	int ret;

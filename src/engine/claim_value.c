@@ -11,7 +11,7 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -81,16 +81,16 @@ static bool read_side(struct vfm_claim_side *side, const json_t *root, const cha
 
 static bool read_id(uint8_t id[VFM_ID_SIZE], const json_t *root)
 {
-	char text[VFM_MIGRATION_ID], again[VFM_MIGRATION_ID];
-	unsigned int byte;
+	char text[VFM_MIGRATION_ID] = "", again[VFM_MIGRATION_ID];
 
 	if (!read_text(text, sizeof(text), root, "migration"))
 		return false;
 	for (int i = 0; i < VFM_ID_SIZE; i++) {
-		if (sscanf(text + 2 * i, "%2x", &byte) != 1)
-			return false;
-		id[i] = (uint8_t)byte;
+		const char byte[3] = { text[2 * i], text[2 * i + 1] };
+
+		id[i] = (uint8_t)strtoul(byte, NULL, 16);
 	}
+	/* what is not hexadecimal does not come back */
 	vfm_statement_id(again, id);
 	return !strcmp(again, text);
 }

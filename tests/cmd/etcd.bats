@@ -223,6 +223,46 @@ moving() {
 	[[ -n $(ls "$T/ja") && -n $(ls "$T/jb") ]]
 }
 
+# one_unit: the two devices of one side run with what the source's had, and none of the other
+one_unit() {
+	local n owners=""
+	for n in 1 2; do
+		local -n from="URI_a$n" to="URI_b$n"
+		if [[ $(device "$from") == "RUNNING 1"* && $(device "$to") != "RUNNING 1"* ]]; then owners+=a; fi
+		if [[ $(device "$from") == "STOP 1"* && $(device "$to") == "RUNNING 1"* ]]; then owners+=b; fi
+	done
+	[[ $owners == aa || $owners == bb ]] && owner=$owners
+}
+
+@test "a unit of two devices has one key, and one owner" {
+	local owners="" n
+	start_etcd
+	both_use --etcd "$ETCD" --etcd-key unit
+	for n in 0 100 200 300 400 500 600; do
+		etcd_remove vfmig/owner/unit
+		for name in a1 a2; do serve $name "$DEVICE,seed=1"; done
+		for name in b1 b2; do serve $name "$DEVICE,seed=2"; done
+		start_ready receiver "$T/port" "$VFMIG" receive "${RECEIVE[@]}" "$URI_b1" "$URI_b2" "unix:$T/wire.sock" 2>"$T/receive.err"
+		start sender "$VFMIG" send "${SEND[@]}" "$URI_a1" "$URI_a2" "unix:$T/wire.sock" 2>"$T/send.err"
+		wait_until test ! -e "$T/wire.sock"
+		took=100
+		at_moment "$n"
+		kill -KILL "$sender" 2>/dev/null || true
+		stop_pair
+		for name in "$URI_a1" "$URI_a2" "$URI_b1" "$URI_b2"; do wait_until idle "$name"; done
+		"$VFMIG" recover "$T/ja"
+		"$VFMIG" recover "$T/jb"
+		one_unit
+		owners+=" $owner"
+		[[ $(left) == 0 ]]
+		for pid in "$PID_a1" "$PID_a2" "$PID_b1" "$PID_b2"; do
+			kill -TERM "$pid"
+			wait "$pid"
+		done
+	done
+	echo "# units:$owners" >&3
+}
+
 # Three hosts in namespaces: a and b know each other through the store's.
 @test "source and destination are partitioned, with the store in reach of both" {
 	local owners="" n

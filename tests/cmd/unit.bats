@@ -3,6 +3,7 @@
 # Copyright (c) vfmig authors
 # shellcheck disable=SC2154 # serve and start set variables by name
 # shellcheck disable=SC2030,SC2031 # each test is a shell of its own
+# shellcheck disable=SC2119,SC2120 # the options of serve_unit may be missing
 
 # Several devices that are moved as one unit.
 
