@@ -53,7 +53,7 @@ extern const size_t bench_nr_vfio_user_rows, bench_nr_v1_rows, bench_nr_migrate_
 	bench_nr_tls_rows, bench_nr_scan_rows;
 
 /** bench_migrate() - one migration over TCP; NULL: without TLS. Bytes of state a second. */
-double bench_migrate(const struct vfm_tls *tls);
+double bench_migrate(const struct vfm_tls *tls, unsigned int channels);
 
 /** Bytes of state of such a migration. */
 #define BENCH_MIGRATE_BYTES (UINT64_C(256) << 20)
@@ -87,6 +87,9 @@ void bench_ok(int ret, const struct vfm_err *err);
  * The child ends when @body returns, and with us.
  */
 pid_t bench_child(int *socket, bool tcp, void (*body)(int socket, void *user), void *user);
+
+/** bench_tcp_pair() - both ends of a connection over loopback. */
+void bench_tcp_pair(int fds[2]);
 
 /** bench_reap() - close our end and wait for the child. */
 void bench_reap(pid_t child, int socket);

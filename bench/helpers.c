@@ -64,7 +64,7 @@ uint64_t bench_peak(void)
 	return kib << 10;
 }
 
-static void tcp_pair(int fds[2])
+void bench_tcp_pair(int fds[2])
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET,
 				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -88,7 +88,7 @@ pid_t bench_child(int *socket, bool tcp, void (*body)(int socket, void *user), v
 	pid_t child;
 
 	if (tcp)
-		tcp_pair(fds);
+		bench_tcp_pair(fds);
 	else if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
 		bench_die("socket pair: %s", strerror(errno));
 	fflush(NULL);

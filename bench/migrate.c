@@ -6,6 +6,7 @@
 #include "bench.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <vfmig/sim.h>
 
@@ -22,16 +23,48 @@
 #define SLOW_UNIT 8
 #define SLOW_URI "sim:dma,state=2M,initial=4K,dirty=0,save-rate=100M,load-rate=100M,arc-us=5000"
 
+#define CHANNELS_MAX 4
+
+/* One half's ends of the further connections; those from @used on are to come. */
+struct ends {
+	int fds[CHANNELS_MAX];
+	unsigned int used;
+};
+
 /*
  * What is moved: a device by name, or one that costs nothing, or so many of them as a unit
- * (0: one); and how it is protected.
+ * (0: one); how it is protected, and by how many channels.
  */
 struct moved {
 	const char *uri;
 	uint64_t bytes;
 	const struct vfm_tls *tls;
 	size_t count;
+	unsigned int channels;
+	struct ends ends[2];
 };
+
+static int open_channel(void *user, unsigned int timeout_ms, struct vfm_err *err)
+{
+	struct ends *ends = user;
+
+	(void)timeout_ms;
+	(void)err;
+	return ends->fds[ends->used++];
+}
+
+static struct vfm_migrate_opts opts_of(struct moved *moved, unsigned int half)
+{
+	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
+
+	opts.tls = moved->tls;
+	opts.allow_no_p2p = true;
+	opts.max_downtime_ms = 0;
+	opts.channels = moved->channels;
+	opts.open_channel = open_channel;
+	opts.channel_user = &moved->ends[half];
+	return opts;
+}
 
 static void open_device(struct vfm_device **dev, const struct moved *moved)
 {
@@ -41,6 +74,24 @@ static void open_device(struct vfm_device **dev, const struct moved *moved)
 		bench_ok(vfm_open(dev, moved->uri, &err), &err);
 	else
 		bench_ok(bench_null_device(dev, moved->bytes, &err), &err);
+}
+
+static void open_ends(struct moved *moved)
+{
+	for (unsigned int i = 0; i + 1 < moved->channels; i++) {
+		int fds[2];
+
+		bench_tcp_pair(fds);
+		moved->ends[0].fds[i] = fds[0];
+		moved->ends[1].fds[i] = fds[1];
+	}
+}
+
+/* Those of the other half. */
+static void close_ends(struct moved *moved, unsigned int half)
+{
+	for (unsigned int i = moved->ends[half].used; i + 1 < moved->channels; i++)
+		close(moved->ends[half].fds[i]);
 }
 
 static struct vfm_unit open_unit(const struct moved *moved)
@@ -60,16 +111,6 @@ static void close_unit(const struct vfm_unit *unit)
 	free((void *)unit->devs);
 }
 
-static struct vfm_migrate_opts opts_of(const struct moved *moved)
-{
-	struct vfm_migrate_opts opts = VFM_MIGRATE_OPTS();
-
-	opts.tls = moved->tls;
-	opts.allow_no_p2p = true;
-	opts.max_downtime_ms = 0;
-	return opts;
-}
-
 /* What the source tells at the end: what was resident there at most, and its downtime. */
 struct told {
 	uint64_t peak, downtime_us;
@@ -78,13 +119,14 @@ struct told {
 /* Ends with what was resident here at most. */
 static void send_half(int socket, void *user)
 {
-	const struct moved *moved = user;
-	struct vfm_migrate_opts opts = opts_of(moved);
+	struct moved *moved = user;
+	struct vfm_migrate_opts opts = opts_of(moved, 0);
 	struct vfm_unit unit = open_unit(moved);
 	struct vfm_migration_report report;
 	struct vfm_err err;
 	struct told told;
 
+	close_ends(moved, 1);
 	bench_peak();
 	/* Ready: what it takes to make the device is not measured. */
 	bench_ok(vfm_write_full(socket, "", 1, NULL), NULL);
@@ -97,17 +139,21 @@ static void send_half(int socket, void *user)
 /* Both halves: what the destination reports, and what was resident in either at most. */
 static struct told move(const struct moved *moved, struct vfm_migration_report *report)
 {
-	struct vfm_migrate_opts opts = opts_of(moved);
 	struct moved copy = *moved;
+	struct vfm_migrate_opts opts = opts_of(&copy, 1);
+	struct vfm_unit unit;
 	struct vfm_err err;
-	int socket;
-	pid_t child = bench_child(&socket, true, send_half, &copy);
-	/* Made after the fork: what is shared with the child would be copied while it loads. */
-	struct vfm_unit unit = open_unit(moved);
 	struct told told;
 	uint64_t peak;
+	int socket;
+	pid_t child;
 	char ready;
 
+	open_ends(&copy);
+	child = bench_child(&socket, true, send_half, &copy);
+	close_ends(&copy, 0);
+	/* Made after the fork: what is shared with the child would be copied while it loads. */
+	unit = open_unit(moved);
 	bench_ok((int)vfm_read_full(socket, &ready, 1, NULL), NULL);
 	bench_peak();
 	bench_ok(vfm_migrate_receive_unit(&unit, socket, &opts, report, &err), &err);
@@ -202,6 +248,20 @@ static void *sim(void)
 	return &moved;
 }
 
+static void *two_channels(void)
+{
+	static struct moved moved = { .uri = URI, .channels = 2 };
+
+	return &moved;
+}
+
+static void *four_channels(void)
+{
+	static struct moved moved = { .uri = URI, .channels = 4 };
+
+	return &moved;
+}
+
 static void *slow_sim(void)
 {
 	static struct moved moved = { .uri = URI ",save-rate=1G,load-rate=1G" };
@@ -250,9 +310,9 @@ static void forget(void *user)
 }
 
 /* For rows about TLS: with it, or without. */
-double bench_migrate(const struct vfm_tls *tls)
+double bench_migrate(const struct vfm_tls *tls, unsigned int channels)
 {
-	struct moved moved = { .uri = URI, .tls = tls };
+	struct moved moved = { .uri = URI, .tls = tls, .channels = channels };
 
 	return migrate(&moved);
 }
@@ -260,6 +320,10 @@ double bench_migrate(const struct vfm_tls *tls)
 const struct bench_row bench_migrate_rows[] = {
 	{ "migrate over TCP, one channel", "bare TCP stream, loopback", BENCH_RATE, 0.9, sim,
 	  bare_tcp, migrate, forget },
+	{ "migrate over TCP, 2 channels", "bare TCP stream, loopback", BENCH_RATE, 0.9,
+	  two_channels, bare_tcp, migrate, forget },
+	{ "migrate over TCP, 4 channels", "bare TCP stream, loopback", BENCH_RATE, 0.9,
+	  four_channels, bare_tcp, migrate, forget },
 	{ "migrate, slow devices", "reading one of them alone", BENCH_RATE, 0.9, slow_sim,
 	  read_alone, migrate, forget },
 	{ "256 devices as one unit", "one device with all the state", BENCH_RATE, 0.9, unit,

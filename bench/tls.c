@@ -71,7 +71,17 @@ static void *make_tls(void)
 
 static double migrate(void *user)
 {
-	return bench_migrate(user);
+	return bench_migrate(user, 1);
+}
+
+static double migrate_by_two(void *user)
+{
+	return bench_migrate(user, 2);
+}
+
+static double migrate_by_four(void *user)
+{
+	return bench_migrate(user, 4);
 }
 
 static void free_tls(void *user)
@@ -82,5 +92,9 @@ static void free_tls(void *user)
 const struct bench_row bench_tls_rows[] = {
 	{ "migrate over TLS, one channel", "AES-256-GCM, bare TCP", BENCH_RATE, 0.8, make_tls,
 	  slower, migrate, free_tls },
+	{ "migrate over TLS, 2 channels", "AES-256-GCM, bare TCP", BENCH_RATE, 0.8, make_tls,
+	  slower, migrate_by_two, free_tls },
+	{ "migrate over TLS, 4 channels", "AES-256-GCM, bare TCP", BENCH_RATE, 0.8, make_tls,
+	  slower, migrate_by_four, free_tls },
 };
 const size_t bench_nr_tls_rows = VFM_ARRAY_SIZE(bench_tls_rows);

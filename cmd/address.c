@@ -281,7 +281,36 @@ int cmd_connect(const char *address, bool anywhere, unsigned int wait_ms, int ca
 	return fd;
 }
 
+/* To the other end of a TCP connection, without asking for its name again. */
+static int connect_peer(int fd, const char *address, const struct vfm_wait *wait,
+			struct vfm_err *err)
+{
+	struct sockaddr_storage sa = { 0 };
+	socklen_t len = sizeof(sa);
+	int ret = getpeername(fd, (struct sockaddr *)&sa, &len) ? -errno : 0;
+
+	if (!ret)
+		ret = connect_one((const struct sockaddr *)&sa, len, wait);
+	return ret < 0 ? connect_failed(ret, address, wait, err) : ret;
+}
+
+int cmd_connect_again(int fd, const char *address, unsigned int wait_ms, int cancel_fd,
+		      struct vfm_err *err)
+{
+	const struct vfm_wait wait = { .timeout_ms = wait_ms, .cancel_fd = cancel_fd };
+	const char *path = unix_path(address);
+	int again = path ? connect_unix(address, path, &wait, err)
+			 : connect_peer(fd, address, &wait, err);
+
+	if (again >= 0)
+		set_nodelay(again);
+	return again;
+}
+
 /* ---- listen ------------------------------------------------------------------------- */
+
+/* Strangers must not keep the one out who is waited for, and that one may come several times. */
+#define BACKLOG 16
 
 static int listen_one(const struct sockaddr *sa, socklen_t len)
 {
@@ -292,7 +321,7 @@ static int listen_one(const struct sockaddr *sa, socklen_t len)
 		return fd;
 	if (sa->sa_family != AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)))
 		return -errno;
-	if (bind(fd, sa, len) || listen(fd, 1))
+	if (bind(fd, sa, len) || listen(fd, BACKLOG))
 		return -errno;
 	return vfm_take_fd(&fd);
 }

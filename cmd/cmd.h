@@ -17,6 +17,7 @@
  *   memory.c    --memory
  *   address.c   HOST:PORT and unix:PATH
  *   secure.c    --tls
+ *   store.c     --etcd
  *   outfile.c   a file that is there whole or not at all
  *   cmd_*.c     one verb each; demo_*.c are parts of the demo, check_*.c of the checker
  */
@@ -95,11 +96,18 @@ enum cmd_option_id {
 	CMD_OPT_TLS,
 	CMD_OPT_TLS_PEER,
 	CMD_OPT_RATE,
+	CMD_OPT_CHANNELS,
 	CMD_OPT_JOURNAL,
 	CMD_OPT_PEER,
 	CMD_OPT_LISTEN,
 	CMD_OPT_OWNER,
 	CMD_OPT_ID,
+	CMD_OPT_ETCD,
+	CMD_OPT_ETCD_KEY,
+	CMD_OPT_ETCD_PREFIX,
+	CMD_OPT_ETCD_NODE,
+	CMD_OPT_ETCD_TLS,
+	CMD_OPT_ETCD_TIMEOUT,
 	CMD_OPT_RULE,
 	CMD_OPT_SEED,
 	CMD_OPT_QUICK,
@@ -152,7 +160,9 @@ struct cmd_args {
 	const char *rule, *output, *exercise, *explain;
 	uint64_t seed, format; /* place among the words of --format */
 	bool quick, list, list_bugs;
-	uint64_t rate;
+	const char *etcd, *etcd_key, *etcd_prefix, *etcd_node, *etcd_tls;
+	uint64_t etcd_timeout_s;
+	uint64_t rate, channels;
 };
 
 /**
@@ -313,6 +323,7 @@ struct cmd_events {
  * @signal_fd: cancels
  * @tls: certificates, or NULL
  * @host: that was connected to, when its name counts
+ * @store: as --etcd says, or NULL
  * @end: the devices at our end, or NULL
  */
 struct cmd_run {
@@ -324,6 +335,7 @@ struct cmd_run {
 	struct vfm_migration_report report;
 	struct vfm_tls *tls;
 	char host[256];
+	struct vfm_store *store;
 	const struct cmd_end *end;
 };
 
@@ -342,7 +354,7 @@ int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, const struct
 int cmd_run_end(struct cmd_run *run, int ret, struct vfm_err *err);
 
 /**
- * cmd_run_report() - print the report, if asked to, whether it worked or not
+ * cmd_run_report() - print the report, if asked to, whether it worked or not; the last of a run
  * @extra: adds what only this verb knows, may be NULL
  *
  * Return: @ret, or what went wrong in printing when @ret is 0.
@@ -409,6 +421,12 @@ int cmd_tls_expect(struct cmd_run *run, const char *address, struct vfm_err *err
 
 void cmd_tls_close(struct cmd_run *run);
 
+/* ---- a store ------------------------------------------------------------------ */
+
+/** cmd_store_open() - as --etcd and its kin say; NULL without them. */
+int cmd_store_open(struct vfm_store **store, const struct cmd_args *args,
+		   struct vfm_err *err) VFM_MUST_CHECK;
+
 /* ---- sockets ---------------------------------------------------------------- */
 
 /** struct cmd_listener - where somebody may connect */
@@ -425,6 +443,14 @@ struct cmd_listener {
  */
 int cmd_connect(const char *address, bool anywhere, unsigned int wait_ms, int cancel_fd,
 		struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
+ * cmd_connect_again() - once more to where @fd is connected; @address is how that came to be
+ *
+ * A name may be that of several hosts, and this must be the same.
+ */
+int cmd_connect_again(int fd, const char *address, unsigned int wait_ms, int cancel_fd,
+		      struct vfm_err *err) VFM_MUST_CHECK;
 
 /** cmd_listen() - at [HOST:]PORT or unix:PATH. */
 int cmd_listen(struct cmd_listener *l, const char *address, bool anywhere,

@@ -4,7 +4,8 @@
 /*
  * vfmig receive: the destination's half of a migration. It goes on listening
  * until a source has said hello and shown its certificate: whoever fails in that,
- * by mistake or on purpose, must not keep the source out.
+ * by mistake or on purpose, must not keep the source out. A source that uses several channels
+ * is there when all of them are.
  */
 
 #include "cmd.h"
@@ -112,6 +113,17 @@ static void tell_stray(const struct waiting *w, const char *peer, int ret,
 		cmd_warn(w->run->args->verb->name, text);
 }
 
+/* The source connects again, or somebody else does: the engine finds out. */
+static int open_channel(void *user, unsigned int timeout_ms, struct vfm_err *err)
+{
+	struct waiting *w = (struct waiting *)user;
+	int fd = cmd_accept(&w->listener, timeout_ms, w->run->signal_fd, err);
+
+	if (fd >= 0)
+		cmd_keep_alive(fd, w->run->opts.timeout_ms);
+	return fd;
+}
+
 static int receive_one(struct waiting *w, const struct cmd_end *end, struct vfm_err *err)
 {
 	struct vfm_migrate_opts opts = w->run->opts;
@@ -126,6 +138,8 @@ static int receive_one(struct waiting *w, const struct cmd_end *end, struct vfm_
 	cmd_peer_text(fd, peer, sizeof(peer));
 	opts.progress = on_progress;
 	opts.user = w;
+	opts.open_channel = open_channel;
+	opts.channel_user = w;
 	ret = vfm_migrate_receive_unit(&unit, fd, &opts, &w->run->report, err);
 	if (!is_stray(w, ret))
 		return ret;

@@ -27,6 +27,7 @@ static void print_json(struct cmd_json *j, const struct vfm_recovered *one)
 	cmd_json_text(j, "before", vfm_handover_name(one->before));
 	cmd_json_text(j, "after", vfm_handover_name(one->after));
 	cmd_json_text(j, "other", one->asked ? vfm_handover_name(one->other) : NULL);
+	cmd_json_bool(j, "by_store", one->by_store);
 	cmd_json_bool(j, "settled", one->settled);
 	cmd_json_bool(j, "removed", one->gone);
 	cmd_json_text(j, "state", vfm_state_name(one->state));
@@ -47,6 +48,8 @@ static void print_text(const struct vfm_recovered *one)
 	printf("%s %s %s%s: %s, journal %s -> %s", one->id, vfm_role_name(one->role), uri, others,
 	       one->settled ? "settled" : "NOT SETTLED", vfm_handover_name(one->before),
 	       vfm_handover_name(one->after));
+	if (one->by_store)
+		printf(", by the store");
 	if (one->asked)
 		printf(", other side %s", vfm_handover_name(one->other));
 	if (one->state != VFM_STATE_ERROR)
@@ -114,6 +117,7 @@ int cmd_recover(const struct cmd_args *args, struct vfm_err *err)
 	struct vfm_recover_opts opts = VFM_RECOVER_OPTS();
 	cmd_auto_json struct cmd_json *j = args->json ? cmd_json_new() : NULL;
 	struct recover r = { .args = args, .json = j };
+	struct vfm_store *store;
 	struct vfm_err shown;
 	int ret, printed;
 
@@ -125,7 +129,11 @@ int cmd_recover(const struct cmd_args *args, struct vfm_err *err)
 		return opts.cancel_fd;
 	if (j)
 		cmd_json_open_list(j, "journals");
-	ret = run(&r, &opts, err);
+	ret = cmd_store_open(&store, args, err);
+	opts.store = store;
+	if (!ret)
+		ret = run(&r, &opts, err);
+	vfm_store_free(store);
 	if (ret == -ECANCELED)
 		cmd_interrupted(opts.cancel_fd, err);
 	if (!args->json)

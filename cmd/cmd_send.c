@@ -25,10 +25,28 @@ static void add_peer(struct cmd_json *j, const void *user)
 		cmd_json_devices(j, run->end, NULL);
 }
 
+/* struct again - what it takes to connect once more */
+struct again {
+	const struct cmd_run *run;
+	int fd;
+};
+
+static int open_channel(void *user, unsigned int timeout_ms, struct vfm_err *err)
+{
+	const struct again *a = (const struct again *)user;
+	int fd = cmd_connect_again(a->fd, address_of(a->run->args), timeout_ms, a->run->signal_fd,
+				   err);
+
+	if (fd >= 0)
+		cmd_keep_alive(fd, a->run->opts.timeout_ms);
+	return fd;
+}
+
 static int send_end(struct cmd_run *run, const struct cmd_end *end, struct vfm_err *err)
 {
 	const struct cmd_args *args = run->args;
 	struct vfm_unit unit = cmd_end_unit(end, true);
+	struct again again = { .run = run };
 	vfm_auto_fd int fd = -1;
 	int ret;
 
@@ -40,6 +58,9 @@ static int send_end(struct cmd_run *run, const struct cmd_end *end, struct vfm_e
 	if (fd < 0)
 		return fd;
 	cmd_keep_alive(fd, run->opts.timeout_ms);
+	again.fd = fd;
+	run->opts.open_channel = open_channel;
+	run->opts.channel_user = &again;
 	return vfm_migrate_send_unit(&unit, fd, &run->opts, &run->report, err);
 }
 

@@ -89,6 +89,7 @@ int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, const struct
 		  struct vfm_err *err)
 {
 	struct vfm_device *dev = end ? end->dev : NULL;
+	int ret;
 
 	*run = (struct cmd_run){
 		.args = args, .events.fd = -1, .signal_fd = cmd_signals(err), .end = end
@@ -103,6 +104,7 @@ int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, const struct
 	run->opts.timeout_ms = (unsigned int)(args->timeout_s * 1000);
 	run->opts.max_downtime_ms = (unsigned int)args->max_downtime_ms;
 	run->opts.rate = args->rate;
+	run->opts.channels = (unsigned int)args->channels;
 	run->opts.journal = args->journal;
 	run->opts.max_rounds = (unsigned int)args->max_rounds;
 	run->opts.max_time_ms = (unsigned int)(args->max_time_s * 1000);
@@ -111,7 +113,11 @@ int cmd_run_begin(struct cmd_run *run, const struct cmd_args *args, const struct
 	run->opts.allow_no_p2p = args->allow_no_p2p;
 	run->opts.progress = on_progress;
 	run->opts.user = run;
-	return cmd_events_begin(&run->events, args, end, err);
+	if (args->etcd && !args->journal)
+		return vfm_fail(err, CMD_MISUSE, "--etcd without --journal");
+	ret = cmd_store_open(&run->store, args, err);
+	run->opts.store = run->store;
+	return ret ? ret : cmd_events_begin(&run->events, args, end, err);
 }
 
 /* What an interrupted user wants to know before anything else. */
@@ -256,6 +262,7 @@ void cmd_json_report(struct cmd_json *j, const struct vfm_migration_report *repo
 	cmd_json_u64(j, "downtime_us", report->downtime_us);
 	cmd_json_u64(j, "total_us", report->total_us);
 	cmd_json_u64(j, "bytes_per_second", report->bytes_per_second);
+	cmd_json_u64(j, "channels", report->channels);
 	cmd_json_prediction(j, &report->prediction);
 	cmd_json_bool(j, "forced", report->forced);
 	json_sizes(j, report);
@@ -270,6 +277,8 @@ int cmd_run_report(struct cmd_run *run, int ret,
 	struct vfm_err shown;
 	int printed;
 
+	vfm_store_free(run->store);
+	run->store = NULL;
 	if (!run->args->json)
 		return ret;
 	j = cmd_json_new();

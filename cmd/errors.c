@@ -19,9 +19,9 @@
  * and what strerror() knows about them ("Name not unique on network") does not.
  */
 static const int own_codes[] = {
-	-EINVAL, -EBADMSG,    -EPROTO,	  -ENOTUNIQ, -ENODATA,	 -EDQUOT,  -ECANCELED,
-	-ENOTTY, -EOPNOTSUPP, -E2BIG,	  -ERANGE,   -EOVERFLOW, -ENOMSG,  -EKEYREJECTED,
-	-ENOKEY, -EEXIST,     -ETIMEDOUT, -EBUSY,    -ECHILD,	 -EUCLEAN, CMD_MISUSE,
+	-EINVAL,     -EBADMSG, -EPROTO, -ENOTUNIQ,  -ENODATA, -EDQUOT,	     -ECANCELED, -ENOTTY,
+	-EOPNOTSUPP, -E2BIG,   -ERANGE, -EOVERFLOW, -ENOMSG,  -EKEYREJECTED, -ENOKEY,	 -EEXIST,
+	-ETIMEDOUT,  -EBUSY,   -ECHILD, -EUCLEAN,   -ESTALE,  CMD_MISUSE,
 };
 
 static const struct {

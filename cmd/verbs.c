@@ -10,9 +10,14 @@
 #define MOVE_OPTIONS                                                                               \
 	(CMD_BIT(MAX_DOWNTIME) | CMD_BIT(MAX_ROUNDS) | CMD_BIT(MAX_TIME) | CMD_BIT(ON_LIMIT) |     \
 	 CMD_BIT(TIMEOUT) | CMD_BIT(COMPRESS) | CMD_BIT(MEMORY_LIMIT) | CMD_BIT(MEMORY) |          \
-	 CMD_BIT(JOURNAL) | CMD_BIT(RATE) | CMD_BIT(EVENTS) | CMD_BIT(QUIET) | CMD_BIT(JSON))
+	 CMD_BIT(JOURNAL) | CMD_BIT(RATE) | CMD_BIT(CHANNELS) | CMD_BIT(EVENTS) | CMD_BIT(QUIET) | \
+	 CMD_BIT(JSON))
 
 #define WIRE_OPTIONS (CMD_BIT(TLS) | CMD_BIT(TLS_PEER) | CMD_BIT(INSECURE))
+
+#define STORE_OPTIONS                                                                              \
+	(CMD_BIT(ETCD) | CMD_BIT(ETCD_KEY) | CMD_BIT(ETCD_PREFIX) | CMD_BIT(ETCD_NODE) |           \
+	 CMD_BIT(ETCD_TLS) | CMD_BIT(ETCD_TIMEOUT) | CMD_BIT(INSECURE))
 
 #define UNIT_NOTES                                                                                 \
 	"Several devices are one unit, all of which is moved or none; source and\n"                \
@@ -110,7 +115,8 @@ static const struct cmd_verb verbs[] = {
 		.nr_operands = 2,
 		.most_operands = 2 * VFM_UNIT_MAX,
 		.in_pairs = true,
-		.options = MOVE_OPTIONS | CMD_BIT(TO_MEMORY) | CMD_BIT(ALLOW_NO_P2P),
+		.options =
+			MOVE_OPTIONS | STORE_OPTIONS | CMD_BIT(TO_MEMORY) | CMD_BIT(ALLOW_NO_P2P),
 		.summary = "move a device, or several as one, with both ends from here",
 		.notes = "SOURCE and DESTINATION are URIs. Afterwards the destination runs and the "
 			 "source\n"
@@ -133,7 +139,7 @@ static const struct cmd_verb verbs[] = {
 		.operands = "URI... HOST:PORT",
 		.nr_operands = 2,
 		.most_operands = VFM_UNIT_MAX + 1,
-		.options = MOVE_OPTIONS | WIRE_OPTIONS | CMD_BIT(ALLOW_NO_P2P),
+		.options = MOVE_OPTIONS | STORE_OPTIONS | WIRE_OPTIONS | CMD_BIT(ALLOW_NO_P2P),
 		.summary = "the source's half of a migration",
 		.notes = "Connects to 'vfmig receive' at HOST:PORT, [IPV6]:PORT or "
 			 "unix:PATH.\n" UNIT_NOTES WIRE_NOTES,
@@ -145,8 +151,9 @@ static const struct cmd_verb verbs[] = {
 		.nr_operands = 2,
 		.most_operands = VFM_UNIT_MAX + 1,
 		.options = CMD_BIT(TIMEOUT) | CMD_BIT(MEMORY_LIMIT) | CMD_BIT(MEMORY) |
-			   CMD_BIT(READY_FD) | CMD_BIT(JOURNAL) | WIRE_OPTIONS | CMD_BIT(EVENTS) |
-			   CMD_BIT(ALLOW_NO_P2P) | CMD_BIT(QUIET) | CMD_BIT(JSON),
+			   CMD_BIT(CHANNELS) | CMD_BIT(READY_FD) | CMD_BIT(JOURNAL) |
+			   STORE_OPTIONS | WIRE_OPTIONS | CMD_BIT(EVENTS) | CMD_BIT(ALLOW_NO_P2P) |
+			   CMD_BIT(QUIET) | CMD_BIT(JSON),
 		.summary = "the destination's half of a migration",
 		.notes = "Waits for one 'vfmig send' at PORT of the loopback address, HOST:PORT,\n"
 			 "[IPV6]:PORT or unix:PATH. PORT 0 lets the system choose; the number is\n"
@@ -161,9 +168,13 @@ static const struct cmd_verb verbs[] = {
 		.nr_operands = 1,
 		.options = CMD_BIT(PEER) | CMD_BIT(LISTEN) | CMD_BIT(OWNER) | CMD_BIT(ID) |
 			   CMD_BIT(TIMEOUT) | CMD_BIT(READY_FD) | CMD_BIT(INSECURE) |
+			   CMD_BIT(ETCD) | CMD_BIT(ETCD_TLS) | CMD_BIT(ETCD_TIMEOUT) |
 			   CMD_BIT(QUIET) | CMD_BIT(JSON),
 		.summary = "settle whose device it is after a crash, by the journals in DIR",
 		.notes =
+			"A journal that names a store is settled by that; --etcd says where else "
+			"it "
+			"is.\n"
 			"What one journal cannot decide, the other side's can: run it on both, "
 			"with\n"
 			"--listen on one and --peer on the other. What is left needs a person, "

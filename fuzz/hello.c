@@ -31,8 +31,10 @@ static void seal(uint8_t wire[VFM_HELLO_SIZE])
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct vfm_hello ours = { .version = 1, .compat_version = 1 }, theirs;
+	struct vfm_hello ours = { .version = 2, .compat_version = 1, .channels = 4 }, theirs;
+	unsigned int channels;
 	uint8_t wire[VFM_HELLO_SIZE] = { 0 }, again[VFM_HELLO_SIZE];
+	uint8_t session[VFM_HELLO_SESSION_SIZE];
 	struct vfm_err err;
 
 	if (!size)
@@ -47,10 +49,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (vfm_hello_from_wire(&theirs, wire, "peer", &err))
 		return 0;
 	vfm_hello_to_wire(&theirs, again);
-	if (theirs.version == 1 && memcmp(again, wire, sizeof(wire)) != 0)
+	if (theirs.version <= VFM_HELLO_VERSION && memcmp(again, wire, sizeof(wire)) != 0)
 		abort();
 	if (!vfm_hello_agree(&ours, &theirs, "peer", &err) &&
-	    (theirs.flags != ours.flags || theirs.role == ours.role))
+	    (theirs.flags != ours.flags || theirs.role == ours.role || theirs.channel))
 		abort();
+	channels = vfm_hello_channels(&ours, &theirs);
+	if (channels < 1 || channels > ours.channels)
+		abort();
+	/* what belongs to one session belongs to no other */
+	memcpy(session, theirs.session, sizeof(session));
+	if (vfm_hello_is_channel(&ours, &theirs, session)) {
+		session[data[0] % sizeof(session)] ^= 1;
+		if (!theirs.channel || vfm_hello_is_channel(&ours, &theirs, session))
+			abort();
+	}
 	return 0;
 }

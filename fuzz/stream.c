@@ -6,7 +6,8 @@
  * them, so the first byte of the input chooses: with bit 0 the rest is a stream
  * as it is; without it, it is a list of records whose sequence numbers and
  * checksums are made right here, and which END closes if bit 1 is set. With bit
- * 2 it arrives through a socket instead of a file, where other rules hold.
+ * 2 it arrives through a socket instead of a file, where other rules hold; with
+ * bit 3 it is one of several there, and with bit 4 not the first of them.
  */
 
 #include <stddef.h>
@@ -25,6 +26,8 @@
 #define RAW (1u << 0)
 #define ENDED (1u << 1)
 #define WIRE (1u << 2)
+#define SHARED (1u << 3)
+#define FURTHER (1u << 4)
 
 /* What a socket takes without a reader. */
 #define WIRE_MAX 65536u
@@ -32,7 +35,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A record of the input: type, flags, device, stored and plain of 2, 1, 1, 2 and 4 bytes. */
+/*
+ * A record of the input: type, flags, device, stored and plain of 2, 1, 1, 2 and 4 bytes. Where it
+ * has no use, plain is a gap in the numbers of a shared stream.
+ */
 static bool take_record(struct vfm_reader *in, struct vfm_stream_head *head,
 			const uint8_t **payload)
 {
@@ -44,8 +50,10 @@ static bool take_record(struct vfm_reader *in, struct vfm_stream_head *head,
 	if (!vfm_reader_ok(in))
 		return false;
 	head->stored = (uint32_t)VFM_MIN(head->stored, in->left);
-	if (!(head->flags & VFM_STREAM_ZSTD))
+	if (!(head->flags & VFM_STREAM_ZSTD)) {
+		head->sequence = head->plain;
 		head->plain = head->stored;
+	}
 	*payload = vfm_read_bytes(in, head->stored);
 	return true;
 }
@@ -55,14 +63,16 @@ struct seal {
 	struct vfm_writer out;
 	struct vfm_stream_tally tally;
 	struct vfm_digest *digest;
-	uint64_t chain;
+	uint64_t chain, sequence;
+	bool shared;
 };
 
 static void seal_record(struct seal *s, struct vfm_stream_head *head, const uint8_t *payload)
 {
 	uint8_t wire[VFM_STREAM_HEAD_SIZE];
 
-	head->sequence = s->tally.records;
+	s->sequence += s->shared ? head->sequence : 0;
+	head->sequence = s->sequence++;
 	head->payload_sum = vfm_checksum(payload, head->stored, 0);
 	vfm_stream_head_to_wire(head, s->chain, wire);
 	s->chain = head->head_sum;
@@ -87,10 +97,14 @@ static void seal_end(struct seal *s)
 	seal_record(s, &head, payload);
 }
 
-static size_t seal_stream(const uint8_t *data, size_t size, bool ended, uint8_t *out)
+static size_t seal_stream(const uint8_t *data, size_t size, uint8_t how, uint8_t *out)
 {
-	static const struct vfm_stream_header header = { 1, 1, VFM_STREAM_HEADER_SIZE, 0 };
-	struct seal s = { .out = vfm_writer_of(out, SEALED_MAX), .digest = vfm_digest_new() };
+	const struct vfm_stream_header header = { 1, 1, VFM_STREAM_HEADER_SIZE,
+						  how & SHARED ? VFM_STREAM_SHARED : 0 };
+	struct seal s = { .out = vfm_writer_of(out, SEALED_MAX),
+			  .digest = vfm_digest_new(),
+			  .tally = vfm_stream_tally_of(how & FURTHER ? 1 : 0),
+			  .shared = how & SHARED };
 	struct vfm_reader in = vfm_reader_of(data, size);
 	uint8_t wire[VFM_STREAM_HEADER_SIZE];
 	struct vfm_stream_head head;
@@ -103,7 +117,7 @@ static size_t seal_stream(const uint8_t *data, size_t size, bool ended, uint8_t 
 	vfm_digest_update(s.digest, wire, sizeof(wire));
 	while (in.left && take_record(&in, &head, &payload))
 		seal_record(&s, &head, payload);
-	if (ended)
+	if (how & ENDED)
 		seal_end(&s);
 	vfm_digest_free(s.digest);
 	return s.out.len;
@@ -135,7 +149,34 @@ static void read_file(const uint8_t *data, size_t size)
 	close(fd);
 }
 
-static void read_wire(const uint8_t *data, size_t size)
+/* Numbers rise, and what was seen of a record is what comes. */
+static int read_shared(struct vfm_stream_reader *r, struct vfm_stream_record *record)
+{
+	uint64_t least = vfm_stream_expected_number(r), number;
+	struct vfm_err err;
+	uint32_t type;
+	int ret = vfm_stream_peek(r, &type, &number, &err);
+
+	if (ret != 1)
+		return ret;
+	if (number < least)
+		abort();
+	ret = vfm_stream_next(r, record, &err);
+	if (ret == 1 && (record->type != type || vfm_stream_expected_number(r) != number + 1))
+		abort();
+	return ret;
+}
+
+static int open_wire(struct vfm_stream_reader **r, int fd, uint8_t how)
+{
+	struct vfm_err err;
+
+	if (how & SHARED)
+		return vfm_stream_reader_shared(r, fd, NULL, how & FURTHER ? 1 : 0, &err);
+	return vfm_stream_reader_new(r, fd, NULL, &err);
+}
+
+static void read_wire(const uint8_t *data, size_t size, uint8_t how)
 {
 	struct vfm_stream_record record;
 	struct vfm_stream_reader *r;
@@ -148,8 +189,9 @@ static void read_wire(const uint8_t *data, size_t size)
 	if (send(fds[0], data, VFM_MIN(size, WIRE_MAX), MSG_DONTWAIT) < 0)
 		size = 0;
 	close(fds[0]);
-	if (!vfm_stream_reader_new(&r, fds[1], NULL, &err)) {
-		while (vfm_stream_read(r, &record, &err) == 1)
+	if (!open_wire(&r, fds[1], how)) {
+		while ((how & SHARED ? read_shared(r, &record)
+				     : vfm_stream_read(r, &record, &err)) == 1)
 			look_at(&sum, &record);
 		vfm_stream_reader_free(r);
 	}
@@ -171,10 +213,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size = VFM_MIN(size - 1, SEALED_MAX);
 		memcpy(sealed, data + 1, size);
 	} else {
-		size = seal_stream(data + 1, size - 1, how & ENDED, sealed);
+		size = seal_stream(data + 1, size - 1, how, sealed);
 	}
 	if (how & WIRE)
-		read_wire(sealed, size);
+		read_wire(sealed, size, how);
 	else
 		read_file(sealed, size);
 	free(sealed);

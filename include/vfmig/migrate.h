@@ -10,7 +10,8 @@
  * it is reset. One that dies when it has loaded all leaves its device in STOP with
  * what was loaded: the source may have given it away in that moment.
  * With a journal, one that has told that it has loaded all keeps it too when it loses
- * the source, and <vfmig/recover.h> settles which of the two it is.
+ * the source, and <vfmig/recover.h> settles which of the two it is; with a store, both find
+ * that out at once.
  */
 
 #ifndef VFMIG_MIGRATE_H
@@ -18,6 +19,7 @@
 
 #include <vfmig/device.h>
 #include <vfmig/memory.h>
+#include <vfmig/store.h>
 #include <vfmig/tls.h>
 
 #ifdef __cplusplus
@@ -115,6 +117,7 @@ struct vfm_prediction {
  * @told_wrong: these two do not agree, whatever the device may have meant
  * @forced: stopped although a limit would be broken, as VFM_ON_LIMIT_FORCE has it
  * @nr_devices: of the unit; what is counted is that of all of them
+ * @channels: connections that carried it; 0: it did not come to that
  */
 struct vfm_migration_report {
 	enum vfm_phase phase;
@@ -139,6 +142,7 @@ struct vfm_migration_report {
 	bool told_wrong;
 	bool forced;
 	unsigned int nr_devices;
+	unsigned int channels;
 };
 
 /**
@@ -190,19 +194,32 @@ enum vfm_on_limit {
  * @on_limit: what happens when @max_rounds or @max_time_ms is reached before that
  * @user: for @progress and @before_run
  * @memory_limit: bytes that each side may hold on their way between device and stream,
- *	with what the streams need themselves, but never fewer than three records; 0: 64 MiB
+ *	with what the streams of all channels need themselves, but never fewer than three records;
+ *0: 64 MiB
  * @tls: the connection is protected, and a peer without TLS refused; NULL: it is not, and a
  *	peer with TLS is refused. Borrowed for the length of the call
  * @peer_name: with @tls: DNS name or address that the peer's certificate must be for, without
  *	wildcards; NULL: any that the authority has certified. A source should give what it
  *	has connected to
- * @rate: payload that leaves in a second, in bytes, of the device and of memory; 0: no limit
+ * @rate: payload that leaves in a second, in bytes, of the device and of memory, over all
+ *	channels; 0: no limit
  * @journal: folder in which this side writes down whose the device is, so that vfm_recover()
  *	can settle what a crash leaves open; both sides should have one. NULL: none
  * @allow_no_p2p: move several devices together although some of them have no P2P states. One that
  *	has none may still do DMA into another that has stopped already, or does not run yet, and
  *	what it writes then is lost. They are stopped while the others do not reach for each
  *	other any more, so this takes two of them
+ * @channels: connections that carry the data, 1 to 16, if the other side wants as many; the
+ *	smaller number counts, and one more than the first needs 3 MiB of @memory_limit. 0: 1
+ * @open_channel: with more than one: gives the next connected socket, which is the engine's then.
+ *	A source connects to where it has connected before, a destination accepts who comes, and is
+ *	asked again when that was a stranger. It should take no longer than @timeout_ms (0: for
+ *	ever), and then return -ETIMEDOUT; what cancels should cancel it
+ * @channel_user: for @open_channel
+ * @store: decides whose the device is, so that a side which has lost the other one, and not the
+ *	store, finds out by itself. Both sides must have it, the same key in it, and a @journal;
+ *	else the migration is refused. Borrowed for the length of the call; NULL: the journals
+ *	decide
  */
 struct vfm_migrate_opts {
 	size_t size;
@@ -222,6 +239,10 @@ struct vfm_migrate_opts {
 	uint64_t rate;
 	const char *journal;
 	bool allow_no_p2p;
+	unsigned int channels;
+	int (*open_channel)(void *user, unsigned int timeout_ms, struct vfm_err *err);
+	void *channel_user;
+	const struct vfm_store *store;
 };
 
 /** VFM_MIGRATE_OPTS() - a struct vfm_migrate_opts with the defaults; change its fields afterwards.
@@ -294,8 +315,9 @@ int vfm_migrate_receive(struct vfm_device *dev, struct vfm_memory *mem, int fd,
  *
  * The destination's half has a thread of its own for the length of the call.
  * @opts belongs to the source's half; the destination's uses its timeout, its limit on
- * memory, its journal, and before_run, which is called from that thread. There is nothing that
- * TLS would protect: @opts->tls is not used.
+ * memory, its channels, its journal, its store, and before_run, which is called from that thread.
+ * Channels are socket pairs, too: @opts->open_channel is not used. There is nothing that TLS would
+ * protect: @opts->tls is not used.
  */
 int vfm_migrate(struct vfm_device *src, struct vfm_memory *src_mem, struct vfm_device *dst,
 		struct vfm_memory *dst_mem, const struct vfm_migrate_opts *opts,

@@ -3,7 +3,8 @@
 
 /*
  * What a crash or a cut has left open between a source and a destination, and
- * settling it by what both have written into their journals. The protocol is in
+ * settling it by what both have written into their journals, or by the store that the
+ * migration was decided in. The protocol is in
  * docs/handover.md; the journals are those of struct vfm_migrate_opts.
  *
  * A journal belongs to one side of one migration, which has 16 random bytes for
@@ -17,6 +18,7 @@
 #include <stddef.h>
 
 #include <vfmig/device.h>
+#include <vfmig/store.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -77,6 +79,8 @@ const char *vfm_handover_name(enum vfm_handover state);
  * @before, @after: what the journal said, and says now
  * @other: what the other side said last; VFM_HANDOVER_UNKNOWN when nobody did
  * @asked: somebody did
+ * @by_store: the store has said whose the device is
+ * @open: neither the journals nor a store could decide, so a person may
  * @settled: nothing is left to be done on this side
  * @gone: and nothing to be remembered: the journal has been removed
  * @state: of the device at the end; VFM_STATE_ERROR also if it was not asked
@@ -93,6 +97,8 @@ struct vfm_recovered {
 	enum vfm_handover after;
 	enum vfm_handover other;
 	bool asked;
+	bool by_store;
+	bool open;
 	bool settled;
 	bool gone;
 	enum vfm_state state;
@@ -114,6 +120,8 @@ struct vfm_recovered {
  * @open: vfm_open(), or what does the same
  * @each: is told of every journal at the end, may be NULL
  * @user: for @each
+ * @store: asked in place of the one that a journal names, about the key and by the name of a node
+ *	that it has; NULL: that one. Journals that name none do not need it
  */
 struct vfm_recover_opts {
 	size_t size;
@@ -126,6 +134,7 @@ struct vfm_recover_opts {
 	int (*open)(struct vfm_device **out, const char *uri, struct vfm_err *err);
 	void (*each)(void *user, const struct vfm_recovered *one);
 	void *user;
+	const struct vfm_store *store;
 };
 
 /** VFM_RECOVER_OPTS() - a struct vfm_recover_opts with the defaults. */
@@ -139,9 +148,9 @@ struct vfm_recover_opts {
 /**
  * vfm_recover() - settle what the journals in @dir leave open
  *
- * Each is decided by itself if it can be, else by the other side's journal: in
- * @dir too, or behind @fd. The decision is on disk before the device is touched.
- * What cannot be decided stays as it is, with words for a person. Calling it
+ * Each is decided by the store that it names, and by itself if it names none and that can be,
+ * else by the other side's journal: in @dir too, or behind @fd. The decision is on disk before the
+ * device is touched. What cannot be decided stays as it is, with words for a person. Calling it
  * again does no harm, and goes on where it could not before.
  *
  * 0: all is settled; -EUCLEAN: something is not, and what, @each was told. Others: the

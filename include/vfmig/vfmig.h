@@ -16,6 +16,7 @@
 #include <vfmig/io.h>
 #include <vfmig/stream.h>
 #include <vfmig/tls.h>
+#include <vfmig/store.h>
 #include <vfmig/migrate.h>
 #include <vfmig/recover.h>
 #include <vfmig/sim.h>

@@ -107,19 +107,13 @@ static int read_step(struct vfm_member *m, int unused)
 	return 0;
 }
 
-static void keep_spare(struct vfm_engine *e, struct vfm_buffer *buffer)
-{
-	buffer->next = e->spare;
-	e->spare = buffer;
-}
-
 static int collect_read(struct vfm_engine *e, struct vfm_member *m)
 {
 	struct vfm_buffer *buffer = vfm_take_ptr(m->buffer);
 	uint64_t n = (uint64_t)m->read.n;
 
 	if (m->read.n <= 0) {
-		keep_spare(e, buffer);
+		vfm_pipe_spare(e, buffer);
 		return end_read(e, m);
 	}
 	buffer->record = (struct vfm_stream_record){ .type = VFM_STREAM_DEVICE_DATA,
@@ -131,15 +125,6 @@ static int collect_read(struct vfm_engine *e, struct vfm_member *m)
 	count_read(m);
 	vfm_engine_count(e, n, 0, m->took_ns);
 	m->dry = m->got >= m->quota;
-	return 0;
-}
-
-static int have_buffer(struct vfm_engine *e, struct vfm_member *m)
-{
-	if (!e->spare)
-		return vfm_pipe_empty(e, &m->buffer);
-	m->buffer = e->spare;
-	e->spare = m->buffer->next;
 	return 0;
 }
 
@@ -161,7 +146,7 @@ static int give_reads(struct vfm_engine *e, bool *left)
 		*left = true;
 		if (!vfm_unit_free_hand(e))
 			break;
-		ret = have_buffer(e, m);
+		ret = vfm_pipe_empty(e, &m->buffer);
 		if (ret)
 			return ret;
 		m->read.room = vfm_bucket_piece(&e->bucket, VFM_STREAM_PAYLOAD_MAX);

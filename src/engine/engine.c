@@ -55,6 +55,9 @@ int vfm_engine_opts(struct vfm_migrate_opts *out, const struct vfm_migrate_opts 
 	out->size = sizeof(*out);
 	if (!out->max_rounds)
 		out->max_rounds = DEFAULT_ROUNDS;
+	if (out->channels > VFM_CHANNELS_MAX)
+		return vfm_fail(err, -EINVAL, "%u channels, more than %u", out->channels,
+				VFM_CHANNELS_MAX);
 	if (!out->memory_limit)
 		out->memory_limit = VFM_MIGRATE_OPTS().memory_limit;
 	return 0;
@@ -107,7 +110,8 @@ int vfm_engine_init(struct vfm_engine *e, const struct vfm_unit *unit, int fd,
 	struct vfm_memory *mem = unit->mem;
 	int ret;
 
-	*e = (struct vfm_engine){ .fd = fd };
+	*e = (struct vfm_engine){ .fd = fd, .nr_channels = 1 };
+	e->channels[0].e = e;
 	e->mem = mem && vfm_memory_count(mem) ? mem : NULL;
 	e->began_ns = e->phase_ns = e->progress_ns = vfm_now_ns();
 	ret = add_members(e, unit);
@@ -120,13 +124,16 @@ int vfm_engine_init(struct vfm_engine *e, const struct vfm_unit *unit, int fd,
 static void count_out(struct vfm_engine *e)
 {
 	struct vfm_migration_report *r = &e->report;
+	uint64_t first_to;
 
 	if (e->pipe) {
 		r->wire_bytes = vfm_pipe_written(e, &r->compressed_bytes, &r->compressed_to);
 		return;
 	}
-	r->wire_bytes = vfm_stream_written(e->out);
-	r->compressed_bytes = vfm_stream_compressed(e->out, &r->compressed_to);
+	r->wire_bytes = vfm_channels_written(e, &r->compressed_bytes, &r->compressed_to) +
+			vfm_stream_written(e->out);
+	r->compressed_bytes += vfm_stream_compressed(e->out, &first_to);
+	r->compressed_to += first_to;
 }
 
 static void update_times(struct vfm_engine *e)
@@ -193,6 +200,8 @@ int vfm_engine_run(struct vfm_engine *e, const struct vfm_stage *stages, size_t 
 		vfm_engine_enter(e, stages[i].phase);
 		ret = stages[i].run(e);
 		if (ret) {
+			/* What hands are still at is late from here on. */
+			e->wave++;
 			e->err.code = ret;
 			vfm_fail_prefix(&e->err, "%s", stages[i].name);
 			return ret;
@@ -242,7 +251,7 @@ int vfm_engine_finish(struct vfm_engine *e, int ret, struct vfm_migration_report
 	vfm_dirty_free(e->dirty);
 	vfm_stream_writer_free(e->out);
 	vfm_stream_reader_free(e->in);
-	vfm_tls_close(e->secure);
+	vfm_channels_close(e);
 	free(e->members);
 	free(e->fds);
 	if (report)

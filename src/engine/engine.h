@@ -25,10 +25,11 @@
 #include <vfmig/migrate.h>
 #include <vfmig/stream.h>
 
+#include "engine/channel.h"
+#include "engine/journal_head.h"
 #include "engine/member.h"
 #include "engine/predict.h"
 #include "engine/rate.h"
-#include "engine/statement.h"
 
 /* ---- memory.c ------------------------------------------------------------ */
 
@@ -58,12 +59,12 @@ void vfm_memory_zero(struct vfm_memory *mem, uint64_t iova, uint64_t size);
 
 /* ---- engine.c ------------------------------------------------------------ */
 
+struct vfm_claim;
 struct vfm_dirty;
 struct vfm_engine;
 struct vfm_hands;
 struct vfm_pipe;
 struct pollfd;
-struct vfm_tls_session;
 
 /** struct vfm_stage - a step; the name stands in front of its errors */
 struct vfm_stage {
@@ -117,7 +118,6 @@ struct vfm_left {
  * @collected: steps that were collected
  * @wave: which steps are done now; those of another are late, and nothing is made of them
  * @fds: room for all that is waited for
- * @spare: buffers that came back empty
  * @mem: memory of them all
  * @peer: who is at the other end of @fd, "source" or "destination"; NULL: a file
  * @pipe: while data flows, the thread that has @out (of a source) or @in (of a destination):
@@ -135,11 +135,13 @@ struct vfm_left {
  * @stay: a failure that must not reset the device
  * @aborted: the peer has said itself that it failed
  * @owner: decides whose the device is; NULL: COMMIT alone does
+ * @claim: where a store decides: our part of its key
+ * @peer_key: the key that the peer has told; empty: none
  * @handover: name and epoch of this migration, told or to be told
  * @agreed: the peer keeps a journal, too
  * @doubt: with a journal: LOADED is out
  * @stopped_ns: when the first arc that stops the source began, or COMMIT was seen
- * @secure, @io: TLS over @fd, and the way to read and write through it; NULL: none
+ * @channels, @nr_channels: the connections; @fd is that of the first
  * @deadline_ns: when every wait ends, whatever happens; 0: none
  * @bucket: limits what leaves
  * @wire, @memory: what was measured of the wire, for data and for memory. They are the helper's
@@ -163,7 +165,6 @@ struct vfm_engine {
 	uint32_t collected;
 	uint32_t wave;
 	struct pollfd *fds;
-	struct vfm_buffer *spare;
 	struct vfm_memory *mem;
 	int fd;
 	const char *peer;
@@ -187,6 +188,8 @@ struct vfm_engine {
 	bool stay;
 	bool aborted;
 	struct vfm_owner *owner;
+	struct vfm_claim *claim;
+	char peer_key[VFM_JOURNAL_KEY];
 	struct vfm_statement handover;
 	bool agreed;
 	bool doubt;
@@ -198,8 +201,8 @@ struct vfm_engine {
 	uint64_t progress_ns;
 	uint64_t stopped_ns;
 
-	struct vfm_tls_session *secure;
-	struct vfm_io io;
+	struct vfm_channel channels[VFM_CHANNELS_MAX];
+	unsigned int nr_channels;
 	uint64_t deadline_ns;
 	struct vfm_bucket bucket;
 	struct vfm_gauge wire, memory;
@@ -269,7 +272,7 @@ void vfm_engine_also(struct vfm_engine *e, const struct vfm_err *second);
 
 /* ---- connect.c ------------------------------------------------------------ */
 
-/** vfm_engine_connect() - hello and TLS; afterwards the peer is one of ours. */
+/** vfm_engine_connect() - hello, TLS, further channels; afterwards the peer is one of ours. */
 int vfm_engine_connect(struct vfm_engine *e) VFM_MUST_CHECK;
 
 /* ---- wire.c: records and waiting ----------------------------------------- */
@@ -279,6 +282,10 @@ int vfm_engine_wait(void *user, int fd, short events);
 
 int vfm_engine_open_out(struct vfm_engine *e) VFM_MUST_CHECK;
 int vfm_engine_open_in(struct vfm_engine *e) VFM_MUST_CHECK;
+
+/** vfm_engine_record_ms() - longest time for a record that arrives little by little; 0: for ever.
+ */
+unsigned int vfm_engine_record_ms(const struct vfm_engine *e);
 
 /** vfm_engine_service() - between records: the device, cancellation, a complaint, progress. */
 int vfm_engine_service(struct vfm_engine *e) VFM_MUST_CHECK;
@@ -290,12 +297,20 @@ int vfm_engine_idle(struct vfm_engine *e, unsigned int ms) VFM_MUST_CHECK;
 int vfm_engine_await(struct vfm_engine *e, int fd) VFM_MUST_CHECK;
 
 /** vfm_engine_cause() - where whoever reads, or writes, says why: the helper's is its own. */
-struct vfm_err *vfm_engine_cause(struct vfm_engine *e, bool reading);
+struct vfm_err *vfm_engine_cause(struct vfm_channel *c, bool reading);
 
 /** vfm_engine_silence() - say that there was none of the other side for as long as is allowed. */
 void vfm_engine_silence(const struct vfm_engine *e, struct vfm_err *err);
 
-/** vfm_engine_unwritten() - a write has failed with @ret and e->err; returns why, if known. */
+/**
+ * vfm_engine_hear() - a write has failed with @ret and e->err; returns why, if known
+ *
+ * If it is because the peer is gone, that may have said why before it went, behind rates that
+ * nobody needs any more.
+ */
+int vfm_engine_hear(struct vfm_engine *e, int ret);
+
+/** vfm_engine_unwritten() - the same, on the first channel: nothing can follow. */
 int vfm_engine_unwritten(struct vfm_engine *e, int ret);
 
 /**

@@ -35,6 +35,14 @@ int vfm_handover_give(struct vfm_engine *e) VFM_MUST_CHECK;
 /** vfm_handover_given() - RUNNING was heard; the device is in STOP, if @stopped. */
 void vfm_handover_given(struct vfm_engine *e, bool stopped);
 
+/**
+ * vfm_handover_settle() - COMMIT is out and the destination lost: ask the store, if there is one
+ *
+ * The device is in STOP, if @stopped. When the store says that the source keeps the device,
+ * e->report.committed is not set any more.
+ */
+void vfm_handover_settle(struct vfm_engine *e, bool stopped);
+
 /** vfm_handover_keep() - it failed, and no COMMIT is out; before the device goes back. */
 void vfm_handover_keep(struct vfm_engine *e);
 

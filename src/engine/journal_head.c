@@ -33,7 +33,11 @@
 /* Of a type: whoever does not know it may go on. */
 #define OPTIONAL (UINT32_C(1) << 31)
 
-enum { ATTRIBUTE_URI = 1, ATTRIBUTE_STORE = 2, ATTRIBUTE_KEY = 3 };
+#define ATTRIBUTE_URI 1u
+#define ATTRIBUTE_STORE 2u
+#define ATTRIBUTE_KEY 3u
+#define ATTRIBUTE_STORE_TLS (4u | OPTIONAL)
+#define ATTRIBUTE_STORE_NODE (5u | OPTIONAL)
 
 /* What a head that was read points to. */
 struct texts {
@@ -55,6 +59,10 @@ static const struct {
 	  "the address of the store" },
 	{ ATTRIBUTE_KEY, offsetof(struct vfm_journal_head, key), VFM_JOURNAL_KEY,
 	  "the key in the store" },
+	{ ATTRIBUTE_STORE_TLS, offsetof(struct vfm_journal_head, store_tls), VFM_JOURNAL_STORE,
+	  "the folder of certificates for the store" },
+	{ ATTRIBUTE_STORE_NODE, offsetof(struct vfm_journal_head, store_node), VFM_JOURNAL_NODE,
+	  "our name in the store" },
 };
 
 static const char **text_in(struct vfm_journal_head *head, size_t i)

@@ -23,6 +23,9 @@
 #define VFM_JOURNAL_STORE 4096
 #define VFM_JOURNAL_KEY 1024
 
+/* The same for the name of a node. */
+#define VFM_JOURNAL_NODE 128
+
 /* Bytes: of the fixed part, and of all. */
 #define VFM_JOURNAL_FIXED 312u
 #define VFM_JOURNAL_HEAD_MAX (512u << 10)
@@ -33,6 +36,8 @@
  * @uris, @nr_uris: the devices, in the order of the unit; at least one
  * @store, @key: who decides whose they are: addresses of a store, and a key in it; NULL:
  *	the journals do
+ * @store_tls: folder of certificates for it; NULL: none
+ * @store_node: who we are there
  * @peer: a terminated text, for people
  */
 struct vfm_journal_head {
@@ -41,6 +46,8 @@ struct vfm_journal_head {
 	size_t nr_uris;
 	const char *store;
 	const char *key;
+	const char *store_tls;
+	const char *store_node;
 	char peer[VFM_JOURNAL_PEER];
 };
 

@@ -2,14 +2,14 @@
 // Copyright (c) vfmig authors
 
 /*
- * The helper's loop for either half, and the calls that the caller's thread makes
- * meanwhile. What the helper failed with is written before the queue is cut or
+ * What the helpers of either half have in common: how many there are and how much they may
+ * hold, how they begin, wait, fail and end. pipe_out.c is the source's, pipe_in.c the
+ * destination's. What a helper failed with is written before the queue is cut or
  * ended, and read after that was seen: the queue's lock is between the two.
  *
- * A source's failed write cuts the queue: what is in it can go nowhere. A
- * destination's failed read ends it: what came before is whole, and is loaded first,
- * so that of two failures the one is told that lies first in the stream. Only the
- * source's own ABORT overtakes: it makes all before it worthless.
+ * What surprises: a channel that is silent is no fault by itself when there are several, for it
+ * may have nothing to bring, or wait for what another one must bring first. Silence counts when
+ * nothing has moved on any of them, and then it is told of the one that is waited for.
  */
 
 #include "engine/pipe.h"
@@ -24,8 +24,6 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/util.h"
-#include "engine/queue.h"
-#include "stream/format.h"
 
 /* One to fill, one that waits, one to empty. */
 #define BUFFERS_MIN 3
@@ -40,176 +38,134 @@
 /* What the streams hold themselves: a payload each, and as much for compression. */
 #define BUFFERS_OF_STREAMS 4
 
-/**
- * struct vfm_pipe
- * @stop_fd: an eventfd that ends every wait of the helper
- * @mine: the caller's buffer: to be filled (source), or taken last (destination)
- * @cause: why a call of the helper's stream failed, when that can only tell that it did
- * @ret, @err: what ended the helper
- * @lock: of what follows
- * @written, @compressed, @compressed_to: as the stream counts them
- * @busy_ns: how long the helper has been at it, and has waited for the limit of the rate
- */
-struct vfm_pipe {
-	struct vfm_queue *queue;
-	pthread_t thread;
-	int stop_fd;
-	struct vfm_buffer *mine;
-	struct vfm_err cause;
-	int ret;
-	struct vfm_err err;
-	pthread_mutex_t lock;
-	uint64_t written, compressed, compressed_to;
-	uint64_t busy_ns;
-};
-
-/* ---- the helper ----------------------------------------------------------- */
-
-int vfm_pipe_wait(struct vfm_engine *e, int fd, short events)
-{
-	const struct vfm_wait wait = { .timeout_ms = e->opts.timeout_ms,
-				       .cancel_fd = e->pipe->stop_fd };
-	int ret = vfm_wait_fd(fd, events, &wait);
-
-	if (ret == -ETIMEDOUT)
-		vfm_engine_silence(e, &e->pipe->cause);
-	return ret;
-}
-
-static void fail_helper(struct vfm_engine *e, int ret)
-{
-	e->pipe->ret = ret;
-	if (e->pipe->cause.code)
-		e->pipe->err = e->pipe->cause;
-}
-
-struct vfm_err *vfm_pipe_cause(struct vfm_engine *e)
-{
-	return &e->pipe->cause;
-}
-
-static bool is_data(const struct vfm_stream_record *r)
-{
-	return r->type == VFM_STREAM_DEVICE_DATA || r->type == VFM_STREAM_MEMORY_DATA;
-}
-
-/* Wait until as much has left as may have by now; false: we are stopped. */
-static bool pace(struct vfm_engine *e)
-{
-	uint64_t wait_ns;
-
-	while ((wait_ns = vfm_bucket_wait(&e->bucket, vfm_now_ns()))) {
-		struct pollfd stop = { .fd = e->pipe->stop_fd, .events = POLLIN };
-
-		poll(&stop, 1, (int)VFM_MIN(wait_ns / 1000000 + 1, INT32_MAX));
-		if (stop.revents)
-			return false;
-	}
-	return true;
-}
+/* Each channel but the first: one that is in its hands, and its stream. */
+#define BUFFERS_OF_CHANNEL 1
+#define BUFFERS_OF_CHANNEL_STREAM 2
 
 /*
- * The caller looks at the gauges only after a flush, for which the queue's lock is taken. What
- * a record waited for its turn was owed by the one before: its own share of the rate counts.
+ * With several channels a destination knows which one is silent, and a source only that nobody
+ * takes what it has: so the destination may speak first.
  */
-static void gauge(struct vfm_engine *e, const struct vfm_stream_record *r, uint64_t wire_bytes,
-		  uint64_t ns)
-{
-	if (e->opts.rate)
-		ns = VFM_MAX(ns, (uint64_t)((double)wire_bytes * 1e9 / (double)e->opts.rate));
-	if (r->type == VFM_STREAM_DEVICE_DATA)
-		vfm_gauge_add(&e->wire, r->size, ns);
-	else if (r->type == VFM_STREAM_MEMORY_DATA)
-		vfm_gauge_add(&e->memory, r->size, ns);
-}
+#define DESTINATION_FIRST_MS 1000u
 
-static void count(struct vfm_engine *e, uint64_t busy_ns)
-{
-	struct vfm_pipe *p = e->pipe;
+/* How long a helper waits before it looks again whether it is to blame. */
+#define BLAME_MS 100u
 
+/* ---- helpers ---------------------------------------------------------------- */
+
+void vfm_helper_moved(struct vfm_pipe *p)
+{
 	pthread_mutex_lock(&p->lock);
-	p->written = vfm_stream_written(e->out);
-	p->compressed = vfm_stream_compressed(e->out, &p->compressed_to);
-	p->busy_ns += busy_ns;
+	p->moved_ns = vfm_now_ns();
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* Not a failure, and nothing of the record has left, when the wait for its turn is ended. */
-static int write_out(struct vfm_engine *e, const struct vfm_stream_record *r)
+static unsigned int silence_limit(const struct vfm_helper *h)
 {
-	uint64_t before = vfm_stream_written(e->out);
-	uint64_t start = vfm_now_ns(), begin, end;
-	int ret;
+	unsigned int limit = h->e->opts.timeout_ms;
+	bool asks = !h->e->sink && h->pipe->nr_helpers > 1;
 
-	if (is_data(r) && !pace(e))
-		return -ECANCELED;
-	begin = vfm_now_ns();
-	ret = vfm_stream_write(e->out, r->type, r->flags, r->device, r->data, r->size,
-			       &e->pipe->err);
-
-	if (is_data(r))
-		vfm_bucket_take(&e->bucket, vfm_stream_written(e->out) - before);
-	end = vfm_now_ns();
-	gauge(e, r, vfm_stream_written(e->out) - before, end - begin);
-	count(e, end - start);
-	if (ret)
-		fail_helper(e, ret);
-	return ret;
+	return limit && asks ? limit + DESTINATION_FIRST_MS : limit;
 }
 
-static void *run_out(void *arg)
+/* After @limit_ms of silence on this channel: how much longer to wait for it; 0: no longer. */
+static unsigned int more_patience(struct vfm_helper *h, unsigned int limit_ms)
 {
-	struct vfm_engine *e = arg;
-	struct vfm_queue *queue = e->pipe->queue;
-	struct vfm_buffer *buffer;
-	int ret = 0;
+	struct vfm_pipe *p = h->pipe;
+	uint64_t idle_ms;
 
-	while (!ret && !vfm_queue_take(queue, &buffer)) {
-		ret = write_out(e, &buffer->record);
-		if (!ret)
-			vfm_queue_give(queue, buffer);
-	}
-	vfm_queue_cut(queue);
-	return NULL;
+	if (p->nr_helpers == 1)
+		return 0;
+	pthread_mutex_lock(&p->lock);
+	idle_ms = (vfm_now_ns() - p->moved_ns) / 1000000;
+	pthread_mutex_unlock(&p->lock);
+	if (idle_ms < limit_ms)
+		return limit_ms - (unsigned int)idle_ms;
+	/* At a destination we may be slow ourselves, or another channel may be to blame. */
+	return h->e->sink && !vfm_queue_blames(p->queue, h->channel->number) ? BLAME_MS : 0;
 }
 
-/* One record into @buffer. 0: there may be more; else why there are none. */
-static int read_in(struct vfm_engine *e, struct vfm_buffer *buffer)
+int vfm_helper_wait(void *helper, int fd, short events)
 {
-	struct vfm_queue *queue = e->pipe->queue;
-	struct vfm_stream_record *r = &buffer->record;
-	int ret;
-
-	vfm_stream_lend(e->in, buffer->bytes);
-	ret = vfm_stream_read(e->in, r, &e->pipe->err);
-	if (ret <= 0)
-		return ret ? ret : -ENODATA;
-	if (r->data != buffer->bytes)
-		memcpy(buffer->bytes, r->data, r->size);
-	r->data = buffer->bytes;
-	if (r->type == VFM_STREAM_ABORT)
-		vfm_queue_drop(queue);
-	vfm_queue_put(queue, buffer);
-	return r->type == VFM_STREAM_END || r->type == VFM_STREAM_ABORT ? -ENODATA : 0;
-}
-
-static void *run_in(void *arg)
-{
-	struct vfm_engine *e = arg;
-	struct vfm_queue *queue = e->pipe->queue;
-	struct vfm_buffer *buffer;
+	struct vfm_helper *h = helper;
+	unsigned int limit_ms = silence_limit(h);
+	struct vfm_wait wait = { .timeout_ms = limit_ms, .cancel_fd = h->pipe->stop_fd };
 	int ret;
 
 	do {
-		ret = vfm_queue_get(queue, &buffer);
-		if (ret == -ENOMEM)
-			vfm_fail(&e->pipe->err, ret, "no memory for what arrives");
-		if (!ret)
-			ret = read_in(e, buffer);
-	} while (!ret);
-	fail_helper(e, ret);
-	vfm_queue_end(queue);
-	return NULL;
+		ret = vfm_wait_fd(fd, events, &wait);
+		if (ret == -ETIMEDOUT)
+			wait.timeout_ms = more_patience(h, limit_ms);
+	} while (ret == -ETIMEDOUT && wait.timeout_ms);
+	if (ret == -ETIMEDOUT)
+		vfm_engine_silence(h->e, &h->cause);
+	if (!ret && h->pipe->nr_helpers > 1)
+		vfm_helper_moved(h->pipe);
+	return ret;
+}
+
+struct vfm_stream_opts vfm_helper_opts(struct vfm_helper *h)
+{
+	struct vfm_channel *c = h->channel;
+
+	return (struct vfm_stream_opts){ .size = sizeof(struct vfm_stream_opts),
+					 .compress = h->e->opts.compress,
+					 .cancel_fd = -1,
+					 .wait = vfm_helper_wait,
+					 .user = h,
+					 .io = c->secure ? &c->io : NULL,
+					 .record_ms = vfm_engine_record_ms(h->e) };
+}
+
+void vfm_helper_fail(struct vfm_helper *h, int ret)
+{
+	struct vfm_pipe *p = h->pipe;
+
+	h->ret = ret;
+	if (h->cause.code)
+		h->err = h->cause;
+	if (p->nr_helpers > 1)
+		vfm_fail_prefix(&h->err, "channel %u", h->channel->number);
+	pthread_mutex_lock(&p->lock);
+	if (!p->failed)
+		p->failed = h;
+	pthread_mutex_unlock(&p->lock);
+}
+
+struct vfm_helper *vfm_pipe_first(struct vfm_engine *e)
+{
+	return &e->pipe->helpers[0];
+}
+
+/* ---- memory ------------------------------------------------------------------ */
+
+static uint64_t buffers_allowed(const struct vfm_engine *e)
+{
+	return e->opts.memory_limit / VFM_QUEUE_BUFFER;
+}
+
+unsigned int vfm_pipe_channels(const struct vfm_engine *e)
+{
+	const uint64_t each = BUFFERS_OF_CHANNEL + BUFFERS_OF_CHANNEL_STREAM;
+	const uint64_t first = BUFFERS_MIN + BUFFERS_OF_STREAMS;
+	uint64_t buffers = buffers_allowed(e);
+
+	if (buffers < first)
+		return 1;
+	return (unsigned int)VFM_MIN(1 + (buffers - first) / each, VFM_CHANNELS_MAX);
+}
+
+static size_t count_buffers(const struct vfm_engine *e)
+{
+	unsigned int more = e->nr_channels - 1;
+	uint64_t most = BUFFERS_MAX + 2 * more + (e->hands ? VFM_HANDS_MAX : 0);
+	uint64_t streams = BUFFERS_OF_STREAMS + (uint64_t)more * BUFFERS_OF_CHANNEL_STREAM;
+	uint64_t least = BUFFERS_MIN + (uint64_t)more * BUFFERS_OF_CHANNEL;
+	uint64_t buffers = buffers_allowed(e);
+
+	if (buffers < least + streams)
+		return (size_t)least;
+	return (size_t)VFM_MIN(buffers - streams, most);
 }
 
 /* ---- start and stop -------------------------------------------------------- */
@@ -234,19 +190,21 @@ static void free_pipe(struct vfm_pipe *p)
 	free(p);
 }
 
-static size_t count_buffers(const struct vfm_engine *e)
+/* Records go on where the first stream has come to. */
+static int make_queue(struct vfm_engine *e, struct vfm_pipe *p)
 {
-	uint64_t buffers = e->opts.memory_limit / VFM_QUEUE_BUFFER;
-	uint64_t most = BUFFERS_MAX + (e->hands ? VFM_HANDS_MAX : 0);
+	enum vfm_queue_side polls = e->sink ? VFM_QUEUE_CONSUMER : VFM_QUEUE_PRODUCER;
+	uint64_t next =
+		e->sink ? vfm_stream_expected_number(e->in) : vfm_stream_next_number(e->out);
+	int ret = vfm_queue_new(&p->queue, count_buffers(e), polls, &e->err);
 
-	if (buffers < BUFFERS_MIN + BUFFERS_OF_STREAMS)
-		return BUFFERS_MIN;
-	return (size_t)VFM_MIN(buffers - BUFFERS_OF_STREAMS, most);
+	if (ret)
+		return ret;
+	return vfm_queue_number(p->queue, next, e->sink ? e->nr_channels : 0, &e->err);
 }
 
 static int make_pipe(struct vfm_engine *e, struct vfm_pipe **out)
 {
-	enum vfm_queue_side polls = e->sink ? VFM_QUEUE_CONSUMER : VFM_QUEUE_PRODUCER;
 	struct vfm_pipe *p = calloc(1, sizeof(*p));
 	int ret;
 
@@ -254,16 +212,32 @@ static int make_pipe(struct vfm_engine *e, struct vfm_pipe **out)
 		return vfm_fail(&e->err, -ENOMEM, "no memory for a pipeline");
 	pthread_mutex_init(&p->lock, NULL);
 	p->written = e->sink ? 0 : vfm_stream_written(e->out);
+	p->nr_devices = e->sink ? vfm_stream_devices_seen(e->in) : vfm_stream_devices(e->out);
+	p->moved_ns = vfm_now_ns();
 	p->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (p->stop_fd < 0)
 		ret = vfm_fail(&e->err, -errno, "eventfd of a pipeline: %s", strerror(errno));
 	else
-		ret = vfm_queue_new(&p->queue, count_buffers(e), polls, &e->err);
+		ret = make_queue(e, p);
 	if (ret)
 		free_pipe(p);
 	else
 		*out = p;
 	return ret;
+}
+
+static int start_helper(struct vfm_engine *e, struct vfm_channel *c)
+{
+	struct vfm_helper *h = &e->pipe->helpers[c->number];
+	int ret;
+
+	*h = (struct vfm_helper){ .e = e, .pipe = e->pipe, .channel = c };
+	if (!c->number) {
+		h->out = e->out;
+		h->in = e->in;
+	}
+	ret = vfm_engine_thread(&h->thread, e->sink ? vfm_helper_run_in : vfm_helper_run_out, h);
+	return ret ? vfm_fail(&e->err, ret, "start a thread: %s", strerror(-ret)) : 0;
 }
 
 int vfm_pipe_start(struct vfm_engine *e)
@@ -274,16 +248,17 @@ int vfm_pipe_start(struct vfm_engine *e)
 	if (ret)
 		return ret;
 	e->pipe = p;
-	ret = vfm_engine_thread(&p->thread, e->sink ? run_in : run_out, e);
-	if (ret) {
-		e->pipe = NULL;
-		free_pipe(p);
-		return vfm_fail(&e->err, ret, "start a thread: %s", strerror(-ret));
+	p->nr_helpers = e->nr_channels;
+	for (unsigned int i = 0; !ret && i < e->nr_channels; i++) {
+		ret = start_helper(e, &e->channels[i]);
+		p->nr_started += !ret;
 	}
-	return 0;
+	if (ret)
+		vfm_pipe_stop(e, 0);
+	return ret;
 }
 
-/* Let a source's helper finish its record: the end of the queue, and of the helper, is a cut. */
+/* Let a source's helpers finish their records. One that fails cuts the queue. */
 static void await_end(struct vfm_pipe *p, unsigned int finish_ms)
 {
 	uint64_t end = vfm_now_ns() + (uint64_t)finish_ms * 1000000;
@@ -308,12 +283,13 @@ void vfm_pipe_stop(struct vfm_engine *e, unsigned int finish_ms)
 		await_end(p, finish_ms);
 	vfm_queue_cut(p->queue);
 	eventfd_write(p->stop_fd, 1); /* cannot fail: it was 0 */
-	pthread_join(p->thread, NULL);
+	for (unsigned int i = 0; i < p->nr_started; i++)
+		pthread_join(p->helpers[i].thread, NULL);
 	e->pipe = NULL;
 	e->spent = p;
 	if (e->sink)
 		vfm_stream_lend(e->in, NULL);
-	else if (p->ret)
+	else if (p->helpers[0].ret)
 		e->torn = true;
 }
 
@@ -323,152 +299,4 @@ void vfm_pipe_free(struct vfm_engine *e)
 	if (e->spent)
 		free_pipe(e->spent);
 	e->spent = NULL;
-}
-
-/* ---- the caller's thread --------------------------------------------------- */
-
-/* A source's queue was cut: by the helper, which has failed. */
-static int helper_failed(struct vfm_engine *e)
-{
-	e->err = e->pipe->err;
-	return vfm_engine_unwritten(e, e->pipe->ret);
-}
-
-/* What a call of the queue returned: whether to make it again (0), or what went wrong. */
-static int again(struct vfm_engine *e, int ret)
-{
-	if (ret == -EAGAIN)
-		return vfm_engine_await(e, vfm_queue_fd(e->pipe->queue));
-	if (ret == -EPIPE)
-		return helper_failed(e);
-	return vfm_fail(&e->err, ret, "no memory for what is sent");
-}
-
-/* Have an empty buffer. */
-static int have_buffer(struct vfm_engine *e)
-{
-	struct vfm_pipe *p = e->pipe;
-
-	while (!p->mine) {
-		int ret = vfm_queue_get(p->queue, &p->mine);
-
-		if (ret) {
-			p->mine = NULL;
-			ret = again(e, ret);
-		}
-		if (ret)
-			return ret;
-	}
-	return 0;
-}
-
-int vfm_pipe_buffer(struct vfm_engine *e, void **data)
-{
-	int ret = have_buffer(e);
-
-	if (!ret)
-		*data = e->pipe->mine->bytes;
-	return ret;
-}
-
-int vfm_pipe_put(struct vfm_engine *e, enum vfm_stream_type type, uint32_t flags, const void *data,
-		 size_t size)
-{
-	struct vfm_pipe *p = e->pipe;
-	int ret = have_buffer(e);
-
-	if (ret)
-		return ret;
-	if (size && data != p->mine->bytes)
-		memcpy(p->mine->bytes, data, size);
-	p->mine->record = (struct vfm_stream_record){
-		.type = type, .flags = flags, .size = size, .data = p->mine->bytes
-	};
-	vfm_queue_put(p->queue, vfm_take_ptr(p->mine));
-	return 0;
-}
-
-int vfm_pipe_flush(struct vfm_engine *e)
-{
-	int ret;
-
-	while ((ret = vfm_queue_idle(e->pipe->queue))) {
-		ret = again(e, ret);
-		if (ret)
-			return ret;
-	}
-	return 0;
-}
-
-int vfm_pipe_empty(struct vfm_engine *e, struct vfm_buffer **out)
-{
-	int ret = vfm_queue_get(e->pipe->queue, out);
-
-	if (ret)
-		*out = NULL;
-	return ret && ret != -EAGAIN ? again(e, ret) : ret;
-}
-
-int vfm_pipe_fd(const struct vfm_engine *e)
-{
-	return vfm_queue_fd(e->pipe->queue);
-}
-
-void vfm_pipe_pass(struct vfm_engine *e, struct vfm_buffer *buffer)
-{
-	vfm_queue_put(e->pipe->queue, buffer);
-}
-
-/* What the helper counts, as it is now. */
-static uint64_t look(struct vfm_pipe *p, const uint64_t *count)
-{
-	uint64_t now;
-
-	pthread_mutex_lock(&p->lock);
-	now = *count;
-	pthread_mutex_unlock(&p->lock);
-	return now;
-}
-
-uint64_t vfm_pipe_written(struct vfm_engine *e, uint64_t *compressed, uint64_t *to)
-{
-	*compressed = look(e->pipe, &e->pipe->compressed);
-	*to = look(e->pipe, &e->pipe->compressed_to);
-	return look(e->pipe, &e->pipe->written);
-}
-
-uint64_t vfm_pipe_busy_ns(struct vfm_engine *e)
-{
-	return look(e->pipe, &e->pipe->busy_ns);
-}
-
-int vfm_pipe_read(struct vfm_engine *e, struct vfm_stream_record *record)
-{
-	struct vfm_pipe *p = e->pipe;
-	int ret;
-
-	if (p->mine)
-		vfm_queue_give(p->queue, vfm_take_ptr(p->mine));
-	while ((ret = vfm_queue_take(p->queue, &p->mine)) == -EAGAIN) {
-		ret = vfm_engine_await(e, vfm_queue_fd(p->queue));
-		if (ret)
-			return ret;
-	}
-	if (ret) {
-		p->mine = NULL;
-		e->err = p->err;
-		return p->ret;
-	}
-	*record = p->mine->record;
-	return 1;
-}
-
-struct vfm_buffer *vfm_pipe_keep(struct vfm_engine *e)
-{
-	return vfm_take_ptr(e->pipe->mine);
-}
-
-void vfm_pipe_give(struct vfm_engine *e, struct vfm_buffer *buffer)
-{
-	vfm_queue_give(e->pipe->queue, buffer);
 }

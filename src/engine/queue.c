@@ -30,8 +30,13 @@
  * @told: it was, and @fd is readable
  * @made: how many buffers there are; @newest is the last of them
  * @empty: a stack of them
- * @first, @last: those that are full
+ * @first, @last: those that are full, unless they are claimed
  * @out: so many were put and not given back yet
+ * @sequence: of the next that is put
+ * @slots: with producers that claim: what was claimed and not given back, by its number
+ *	modulo @limit; else NULL
+ * @due, @given: so many were taken, and given back
+ * @producers, @reached: each has claimed up to this number, or waits to
  */
 struct vfm_queue {
 	size_t limit;
@@ -46,6 +51,11 @@ struct vfm_queue {
 	struct vfm_buffer *empty;
 	struct vfm_buffer *first, **last;
 	size_t out;
+	uint64_t sequence;
+	struct vfm_buffer **slots;
+	uint64_t due, given;
+	unsigned int producers;
+	uint64_t reached[VFM_QUEUE_WAYS];
 };
 
 int vfm_queue_new(struct vfm_queue **out, size_t limit, enum vfm_queue_side polls,
@@ -71,6 +81,17 @@ int vfm_queue_new(struct vfm_queue **out, size_t limit, enum vfm_queue_side poll
 	return 0;
 }
 
+int vfm_queue_number(struct vfm_queue *q, uint64_t first, unsigned int producers,
+		     struct vfm_err *err)
+{
+	q->sequence = q->due = q->given = first;
+	if (!producers)
+		return 0;
+	q->producers = producers;
+	q->slots = calloc(q->limit, sizeof(struct vfm_buffer *));
+	return q->slots ? 0 : vfm_fail(err, -ENOMEM, "no memory for a queue");
+}
+
 static void free_buffer(struct vfm_buffer *buffer)
 {
 	free(buffer->bytes);
@@ -90,6 +111,7 @@ void vfm_queue_free(struct vfm_queue *q)
 	pthread_cond_destroy(&q->changed);
 	pthread_mutex_destroy(&q->lock);
 	vfm_close_fd(&q->fd);
+	free(q->slots);
 	free(q);
 }
 
@@ -125,10 +147,11 @@ static int pause_side(struct vfm_queue *q, enum vfm_queue_side side)
 	return 0;
 }
 
+/* Of a side that sleeps, all are woken: what has changed may be for one of them alone. */
 static void wake(struct vfm_queue *q, enum vfm_queue_side side)
 {
 	if (side != q->polls) {
-		pthread_cond_signal(&q->changed);
+		pthread_cond_broadcast(&q->changed);
 		return;
 	}
 	if (!q->asked)
@@ -204,15 +227,115 @@ int vfm_queue_get(struct vfm_queue *q, struct vfm_buffer **out)
 	return ret;
 }
 
-void vfm_queue_put(struct vfm_queue *q, struct vfm_buffer *buffer)
+/* No producer can bring the one that is due: all are past it, and none has claimed it. */
+static bool is_missing(const struct vfm_queue *q)
+{
+	if (!q->slots || q->slots[q->due % q->limit])
+		return false;
+	for (unsigned int i = 0; i < q->producers; i++)
+		if (q->reached[i] <= q->due)
+			return false;
+	return true;
+}
+
+static void reach(struct vfm_queue *q, unsigned int way, uint64_t sequence)
+{
+	q->reached[way] = sequence;
+	if (is_missing(q))
+		wake(q, VFM_QUEUE_CONSUMER);
+}
+
+static int find_claimed(struct vfm_queue *q, uint64_t sequence, struct vfm_buffer **out)
+{
+	struct vfm_buffer **slot = &q->slots[sequence % q->limit];
+	int ret;
+
+	if (q->cut)
+		return -EPIPE;
+	if (sequence < q->given)
+		return -EEXIST;
+	if (sequence - q->given >= q->limit)
+		return -EAGAIN;
+	if (*slot)
+		return -EEXIST;
+	ret = find_empty(q, out);
+	if (!ret)
+		*slot = *out;
+	return ret;
+}
+
+int vfm_queue_claim(struct vfm_queue *q, unsigned int way, uint64_t sequence,
+		    struct vfm_buffer **out)
+{
+	int ret;
+
+	enter(q, VFM_QUEUE_PRODUCER);
+	do {
+		ret = find_claimed(q, sequence, out);
+		if (!ret) {
+			(*out)->sequence = sequence;
+			(*out)->way = way;
+			(*out)->full = false;
+		}
+		reach(q, way, sequence);
+	} while (ret == -EAGAIN && !pause_side(q, VFM_QUEUE_PRODUCER));
+	pthread_mutex_unlock(&q->lock);
+	return ret;
+}
+
+void vfm_queue_leave(struct vfm_queue *q, unsigned int way)
 {
 	pthread_mutex_lock(&q->lock);
+	reach(q, way, UINT64_MAX);
+	pthread_mutex_unlock(&q->lock);
+}
+
+/* Behind those that were put before. */
+static void append(struct vfm_queue *q, unsigned int way, struct vfm_buffer *buffer)
+{
+	buffer->sequence = q->sequence++;
+	buffer->way = way;
 	buffer->next = NULL;
 	*q->last = buffer;
 	q->last = &buffer->next;
+}
+
+void vfm_queue_put_for(struct vfm_queue *q, unsigned int way, struct vfm_buffer *buffer)
+{
+	pthread_mutex_lock(&q->lock);
+	if (q->slots)
+		buffer->full = true;
+	else
+		append(q, way, buffer);
 	q->out++;
-	wake(q, VFM_QUEUE_CONSUMER);
+	if (way == VFM_QUEUE_ANY && q->polls == VFM_QUEUE_PRODUCER)
+		pthread_cond_signal(&q->changed);
+	else
+		wake(q, VFM_QUEUE_CONSUMER);
 	pthread_mutex_unlock(&q->lock);
+}
+
+void vfm_queue_unget(struct vfm_queue *q, struct vfm_buffer *buffer)
+{
+	pthread_mutex_lock(&q->lock);
+	buffer->next = q->empty;
+	q->empty = buffer;
+	pthread_mutex_unlock(&q->lock);
+}
+
+void vfm_queue_put(struct vfm_queue *q, struct vfm_buffer *buffer)
+{
+	vfm_queue_put_for(q, VFM_QUEUE_ANY, buffer);
+}
+
+uint64_t vfm_queue_next(struct vfm_queue *q)
+{
+	uint64_t next;
+
+	pthread_mutex_lock(&q->lock);
+	next = q->sequence;
+	pthread_mutex_unlock(&q->lock);
+	return next;
 }
 
 void vfm_queue_drop(struct vfm_queue *q)
@@ -244,34 +367,103 @@ int vfm_queue_idle(struct vfm_queue *q)
 
 /* ---- the consumer -------------------------------------------------------- */
 
-static int find_full(struct vfm_queue *q, struct vfm_buffer **out)
+/* The oldest that consumer @way may take. */
+static int find_oldest(struct vfm_queue *q, unsigned int way, struct vfm_buffer **out)
 {
-	if (q->cut)
-		return -EPIPE;
-	*out = q->first;
+	struct vfm_buffer **at = &q->first;
+
+	while (*at && (*at)->way != VFM_QUEUE_ANY && (*at)->way != way)
+		at = &(*at)->next;
+	*out = *at;
 	if (!*out)
-		return q->ended ? -ENODATA : -EAGAIN;
-	q->first = (*out)->next;
-	if (!q->first)
-		q->last = &q->first;
+		return -EAGAIN;
+	*at = (*out)->next;
+	if (!*at)
+		q->last = at;
 	return 0;
 }
 
-int vfm_queue_take(struct vfm_queue *q, struct vfm_buffer **out)
+static int find_due(struct vfm_queue *q, struct vfm_buffer **out)
+{
+	*out = q->slots[q->due % q->limit];
+	if (!*out || !(*out)->full || (*out)->sequence != q->due)
+		return -EAGAIN;
+	q->due++;
+	return 0;
+}
+
+static int find_full(struct vfm_queue *q, unsigned int way, struct vfm_buffer **out)
+{
+	int ret;
+
+	if (q->cut)
+		return -EPIPE;
+	ret = q->slots ? find_due(q, out) : find_oldest(q, way, out);
+	if (ret && q->ended)
+		return -ENODATA;
+	return ret && is_missing(q) ? -EILSEQ : ret;
+}
+
+int vfm_queue_take(struct vfm_queue *q, unsigned int way, struct vfm_buffer **out)
 {
 	int ret;
 
 	enter(q, VFM_QUEUE_CONSUMER);
 	do {
-		ret = find_full(q, out);
+		ret = find_full(q, way, out);
 	} while (ret == -EAGAIN && !pause_side(q, VFM_QUEUE_CONSUMER));
 	pthread_mutex_unlock(&q->lock);
 	return ret;
 }
 
+uint64_t vfm_queue_due(struct vfm_queue *q)
+{
+	uint64_t due;
+
+	pthread_mutex_lock(&q->lock);
+	due = q->due;
+	pthread_mutex_unlock(&q->lock);
+	return due;
+}
+
+/* Who has claimed what is due must bring it; if nobody has, then one who is not past it. */
+bool vfm_queue_blames(struct vfm_queue *q, unsigned int way)
+{
+	const struct vfm_buffer *due;
+	bool blames, room;
+
+	pthread_mutex_lock(&q->lock);
+	due = q->slots[q->due % q->limit];
+	/* When the consumer has kept all buffers, nobody can bring anything. */
+	room = q->empty || q->made < q->limit;
+	blames = q->due == q->given && !(due && due->full) &&
+		 (due ? due->way == way : room && q->reached[way] <= q->due);
+	pthread_mutex_unlock(&q->lock);
+	return blames;
+}
+
+/* Its number is done with; once. The lock is held. */
+static void let_go(struct vfm_queue *q, struct vfm_buffer *buffer)
+{
+	if (!q->slots || !buffer->full)
+		return;
+	buffer->full = false;
+	q->slots[buffer->sequence % q->limit] = NULL;
+	q->given++;
+}
+
+void vfm_queue_keep(struct vfm_queue *q, struct vfm_buffer *buffer)
+{
+	pthread_mutex_lock(&q->lock);
+	let_go(q, buffer);
+	wake(q, VFM_QUEUE_PRODUCER);
+	pthread_mutex_unlock(&q->lock);
+}
+
 void vfm_queue_give(struct vfm_queue *q, struct vfm_buffer *buffer)
 {
 	pthread_mutex_lock(&q->lock);
+	let_go(q, buffer);
 	release(q, buffer);
 	wake(q, VFM_QUEUE_PRODUCER);
 	pthread_mutex_unlock(&q->lock);

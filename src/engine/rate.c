@@ -4,7 +4,7 @@
 /*
  * A limit on the bytes that leave in a second, as a bucket: it fills at that rate
  * and holds little, and who takes more than there is waits before he takes again.
- * So bytes are counted when they have left, whatever they were compressed to.
+ * What was taken is settled when it has left, whatever it was compressed to.
  *
  * It knows no clock and does not wait. Both pieces and bucket are half of the
  * burst that is allowed, as a piece may leave just when the bucket is full.
@@ -48,4 +48,10 @@ void vfm_bucket_take(struct vfm_bucket *b, uint64_t bytes)
 {
 	if (b->rate)
 		b->level -= (double)bytes;
+}
+
+void vfm_bucket_settle(struct vfm_bucket *b, uint64_t taken, uint64_t bytes)
+{
+	if (b->rate)
+		b->level += (double)taken - (double)bytes;
 }

@@ -25,7 +25,10 @@ uint64_t vfm_bucket_piece(const struct vfm_bucket *b, uint64_t most);
 /** vfm_bucket_wait() - how long to wait before anything more leaves; 0: not at all. */
 uint64_t vfm_bucket_wait(struct vfm_bucket *b, uint64_t now_ns);
 
-/** vfm_bucket_take() - so much has left. */
+/** vfm_bucket_take() - so much leaves. */
 void vfm_bucket_take(struct vfm_bucket *b, uint64_t bytes);
+
+/** vfm_bucket_settle() - of what was taken, so much has left. */
+void vfm_bucket_settle(struct vfm_bucket *b, uint64_t taken, uint64_t bytes);
 
 #endif

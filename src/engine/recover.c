@@ -28,6 +28,13 @@
 /* Whoever asks more than that means no good. */
 #define QUESTIONS_MAX 65536
 
+/* A store that did not answer is not asked again. */
+struct silence {
+	char store[VFM_JOURNAL_STORE];
+	int ret;
+	struct vfm_err err;
+};
+
 struct recovery {
 	const struct vfm_recover_opts *opts;
 	struct vfm_wait wait;
@@ -35,6 +42,7 @@ struct recovery {
 	int count;
 	char (*names)[VFM_JOURNAL_NAME];
 	struct vfm_recovered *out;
+	struct silence *silence;
 };
 
 /* ---- one journal ------------------------------------------------------------ */
@@ -83,14 +91,18 @@ static struct vfm_journal *open_journal(const struct recovery *r, const char *na
 	return NULL;
 }
 
-static bool may_forget(const struct vfm_journal *j, enum vfm_handover other, bool asked)
+static bool may_forget(const struct vfm_journal *j, enum vfm_handover other, bool asked,
+		       bool by_store)
 {
 	enum vfm_handover own = j->head.who.state;
 
 	if (!(j->flags & VFM_JOURNAL_DONE))
 		return false;
-	/* A destination that has taken it asks nobody, and one without a journal cannot. */
-	if (own == VFM_HANDOVER_GIVEN || j->flags & VFM_JOURNAL_ALONE)
+	/*
+	 * A destination that has taken it asks nobody, one without a journal cannot, and where
+	 * there is a store both ask that.
+	 */
+	if (by_store || own == VFM_HANDOVER_GIVEN || j->flags & VFM_JOURNAL_ALONE)
 		return true;
 	return asked && vfm_settle_is_final(other);
 }
@@ -111,27 +123,80 @@ static int carry_out(const struct recovery *r, struct vfm_journal *j, enum vfm_h
 	return vfm_journal_append(j, next, VFM_JOURNAL_DONE, err);
 }
 
+static int ask_store(const struct recovery *r, struct vfm_journal *j, struct vfm_err *err)
+{
+	struct silence *silence = r->silence;
+	int ret;
+
+	if (silence->ret && !strcmp(silence->store, j->head.store)) {
+		*err = silence->err;
+		return silence->ret;
+	}
+	ret = vfm_recover_by_store(r->opts, j, &r->wait, err);
+	if (ret == -ETIMEDOUT || ret == -ECONNREFUSED || ret == -EHOSTUNREACH) {
+		snprintf(silence->store, sizeof(silence->store), "%s", j->head.store);
+		silence->ret = ret;
+		silence->err = *err;
+	}
+	return ret;
+}
+
+/*
+ * Whether @j may go on: it has no store, or that has said what is true, or a person has. If not,
+ * all that can be said of it is said.
+ */
+static bool pass_store(const struct recovery *r, struct vfm_journal *j, struct vfm_recovered *one)
+{
+	struct vfm_err err;
+	int ret;
+
+	if (!j->head.store)
+		return true;
+	ret = ask_store(r, j, &err);
+	if (j->flags & VFM_JOURNAL_PERSON)
+		return true;
+	one->by_store = !ret;
+	describe(one, j);
+	if (!ret || (ret < 0 && j->flags & VFM_JOURNAL_DONE))
+		return true;
+	if (ret > 0) {
+		one->gone = !vfm_journal_remove(j, NULL);
+		one->settled = one->gone;
+		snprintf(one->text, sizeof(one->text),
+			 "a later migration of this device has taken its key in the store");
+		return false;
+	}
+	one->open = true;
+	snprintf(one->text, sizeof(one->text), "%s", err.msg);
+	return false;
+}
+
 /* What follows for @j from what the other side says. */
 static void advance(const struct recovery *r, struct vfm_journal *j, enum vfm_handover other,
 		    bool asked, struct vfm_recovered *one)
 {
 	enum vfm_handover own = j->head.who.state;
-	struct vfm_verdict v = vfm_settle(j->head.who.role, own, other);
+	struct vfm_verdict v;
 	struct vfm_err err;
 	int ret = 0;
 
 	one->other = other;
 	one->asked |= asked;
+	one->open = false;
+	if (!pass_store(r, j, one))
+		return;
+	v = vfm_settle(j->head.who.role, j->head.who.state, other);
 	if (v.decided)
 		ret = carry_out(r, j, v.next, one, &err);
 	describe(one, j);
+	one->open = !v.decided;
 	one->settled &= v.decided;
 	snprintf(one->text, sizeof(one->text), "%s%s%.400s", v.why, ret ? ", but: " : "",
 		 ret ? err.msg : "");
 	/* Whoever asks must first say what has become of it: the other side may wait for that. */
-	if (ret || !v.decided || (own != j->head.who.state && !r->opts->answer))
+	if (ret || !v.decided || (own != j->head.who.state && !r->opts->answer && !one->by_store))
 		return;
-	if (may_forget(j, other, asked))
+	if (may_forget(j, other, asked, one->by_store))
 		one->gone = !vfm_journal_remove(j, NULL);
 }
 
@@ -294,8 +359,7 @@ static int answer(const struct recovery *r, struct vfm_err *err)
 /* A decision was looked for and not found. */
 static bool is_open(const struct vfm_recovered *one)
 {
-	return !one->settled && one->after >= VFM_HANDOVER_BEGUN &&
-	       !vfm_settle(one->role, one->after, one->other).decided;
+	return one->open && !one->settled && one->after >= VFM_HANDOVER_BEGUN;
 }
 
 static int decide_one(const struct recovery *r, int i, struct vfm_err *err)
@@ -409,7 +473,8 @@ static int settle_all(struct recovery *r, struct vfm_err *err)
 
 VFM_API int vfm_recover(const char *dir, const struct vfm_recover_opts *opts, struct vfm_err *err)
 {
-	struct recovery r = { .opts = opts };
+	struct silence silence = { .ret = 0 };
+	struct recovery r = { .opts = opts, .silence = &silence };
 	int ret;
 
 	if (!opts || opts->size < sizeof(*opts) || !opts->open)

@@ -86,7 +86,7 @@ static void close_all(struct vfm_device **devs, size_t count)
 static int begin(struct vfm_engine *e, struct vfm_device **devs, size_t count)
 {
 	struct vfm_device *open[VFM_UNIT_MAX];
-	unsigned int index[VFM_UNIT_MAX];
+	unsigned int index[VFM_UNIT_MAX] = { 0 };
 	struct vfm_unit unit = { .size = sizeof(unit), .devs = open };
 	int ret;
 

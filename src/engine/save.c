@@ -39,7 +39,7 @@ int vfm_source_stop(struct vfm_engine *e)
 	e->stopped_ns = vfm_now_ns();
 	vfm_unit_touch(e);
 	for (; !ret && level < VFM_NR_LEVELS; level++)
-		ret = vfm_unit_each(e, stop, level);
+		ret = vfm_unit_has_level(e, level) ? vfm_unit_each(e, stop, level) : 0;
 	return ret;
 }
 

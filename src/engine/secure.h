@@ -66,6 +66,9 @@ ssize_t vfm_tls_read(struct vfm_tls_session *s, void *buf, size_t len, short *ev
 ssize_t vfm_tls_write(struct vfm_tls_session *s, const struct iovec *iov, int nr_iov, short *events,
 		      struct vfm_err *err);
 
+/** vfm_tls_same_peer() - whether both were made with the same certificate of the other side. */
+bool vfm_tls_same_peer(struct vfm_tls_session *a, struct vfm_tls_session *b);
+
 /** vfm_tls_told() - whether it was the peer that ended it, with a word why. */
 bool vfm_tls_told(struct vfm_tls_session *s);
 

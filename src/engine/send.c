@@ -312,6 +312,10 @@ static int send_commit(struct vfm_engine *e)
 		e->report.downtime_us = (vfm_now_ns() - e->stopped_ns) / 1000;
 	if (!ret)
 		vfm_handover_given(e, !stopped);
+	else
+		vfm_handover_settle(e, !stopped);
+	if (!e->report.committed)
+		return ret;
 	if (stopped && ret)
 		vfm_engine_also(e, &second);
 	else if (stopped)

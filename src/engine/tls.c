@@ -415,6 +415,18 @@ bool vfm_tls_told(struct vfm_tls_session *s)
 	return told;
 }
 
+bool vfm_tls_same_peer(struct vfm_tls_session *a, struct vfm_tls_session *b)
+{
+	X509 *of_a = SSL_get1_peer_certificate(a->ssl);
+	X509 *of_b = SSL_get1_peer_certificate(b->ssl);
+	bool same = of_a && of_b && !X509_cmp(of_a, of_b);
+
+	X509_free(of_a);
+	X509_free(of_b);
+	ERR_clear_error();
+	return same;
+}
+
 /* ---- certificates ------------------------------------------------------------ */
 
 static int no_sense(const char *path, struct vfm_err *err)

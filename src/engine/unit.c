@@ -41,6 +41,16 @@ int vfm_unit_failed(struct vfm_engine *e, struct vfm_member *m, int ret)
 	return ret;
 }
 
+/* The first failure of a turn: @m has it, with @ret. */
+static int blame(struct vfm_engine *e, struct vfm_member *m, int ret)
+{
+	m->failed = true;
+	e->cause = m->err;
+	e->cause.code = ret;
+	vfm_unit_name(e, m, &e->cause);
+	return ret;
+}
+
 /* ---- hands ---------------------------------------------------------------- */
 
 int vfm_unit_hands(struct vfm_engine *e)
@@ -95,13 +105,8 @@ int vfm_unit_collect(struct vfm_engine *e)
 		e->collected++;
 		if (m->wave == e->wave)
 			ret = m->collected(e, m);
-		if (!ret || first)
-			continue;
-		first = ret;
-		m->failed = true;
-		e->cause = m->err;
-		e->cause.code = ret;
-		vfm_unit_name(e, m, &e->cause);
+		if (ret && !first)
+			first = blame(e, m, ret);
 	}
 	return first;
 }
@@ -129,13 +134,8 @@ int vfm_unit_process(struct vfm_engine *e, const struct pollfd *fds)
 
 		/* It would be readable for ever. */
 		m->mute |= ret != 0;
-		if (!ret || first)
-			continue;
-		first = ret;
-		m->failed = true;
-		e->cause = m->err;
-		e->cause.code = ret;
-		vfm_unit_name(e, m, &e->cause);
+		if (ret && !first)
+			first = blame(e, m, ret);
 	}
 	return first;
 }
@@ -260,6 +260,17 @@ bool vfm_unit_try(struct vfm_engine *e, vfm_step *step, int what)
 
 /* ---- the way that all go together -------------------------------------------- */
 
+bool vfm_unit_has_level(const struct vfm_engine *e, int level)
+{
+	for (size_t i = 0; i < e->nr_members; i++) {
+		bool p2p = e->members[i].migration & VFM_MIGRATION_P2P;
+
+		if (level == VFM_LEVEL_LAST || p2p == (level == VFM_LEVEL_P2P))
+			return true;
+	}
+	return false;
+}
+
 static int collect_level(struct vfm_engine *e, struct vfm_member *m)
 {
 	(void)e;
@@ -312,7 +323,8 @@ int vfm_unit_start(struct vfm_engine *e, vfm_step *step, struct vfm_err *err)
 		e->members[i].late = false;
 	}
 	for (unsigned int level = 0; level < VFM_NR_LEVELS; level++)
-		go_to_level(e, step, level, vfm_now_ns() + patience_ns(e));
+		if (vfm_unit_has_level(e, (int)level))
+			go_to_level(e, step, level, vfm_now_ns() + patience_ns(e));
 	/* Those that are late come after, however long that takes. */
 	for (size_t i = 0; i < e->nr_members; i++)
 		e->members[i].late = false;

@@ -81,6 +81,9 @@ bool vfm_unit_try(struct vfm_engine *e, vfm_step *step, int what);
  */
 int vfm_unit_start(struct vfm_engine *e, vfm_step *step, struct vfm_err *err) VFM_MUST_CHECK;
 
+/** vfm_unit_has_level() - whether there is anybody whom that enum vfm_level is for. */
+bool vfm_unit_has_level(const struct vfm_engine *e, int level);
+
 /** vfm_unit_failed() - a step of @m has failed with @ret, which is returned; to e->err. */
 int vfm_unit_failed(struct vfm_engine *e, struct vfm_member *m, int ret);
 

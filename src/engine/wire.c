@@ -37,6 +37,7 @@
 /*
  * For one record of a peer that sends a little now and then: so many times the silence that it
  * is allowed, which is enough for the slowest that --rate makes, and never more than a minute.
+ * Channels have their share of the wire each, and so many times longer.
  */
 #define RECORD_SILENCES 20
 #define RECORD_MOST_MS 60000
@@ -159,23 +160,29 @@ static bool has_helper(const struct vfm_engine *e, bool reading)
 	return e->pipe && e->sink == reading;
 }
 
-struct vfm_err *vfm_engine_cause(struct vfm_engine *e, bool reading)
+struct vfm_err *vfm_engine_cause(struct vfm_channel *c, bool reading)
 {
-	return has_helper(e, reading) ? vfm_pipe_cause(e) : &e->cause;
+	struct vfm_engine *e = c->e;
+
+	if (has_helper(e, reading))
+		return &e->pipe->helpers[c->number].cause;
+	return c->number ? &c->cause : &e->cause;
 }
 
 static int wait_out(void *user, int fd, short events)
 {
 	struct vfm_engine *e = user;
 
-	return has_helper(e, false) ? vfm_pipe_wait(e, fd, events) : vfm_engine_wait(e, fd, events);
+	return has_helper(e, false) ? vfm_helper_wait(vfm_pipe_first(e), fd, events)
+				    : vfm_engine_wait(e, fd, events);
 }
 
 static int wait_in(void *user, int fd, short events)
 {
 	struct vfm_engine *e = user;
 
-	return has_helper(e, true) ? vfm_pipe_wait(e, fd, events) : vfm_engine_wait(e, fd, events);
+	return has_helper(e, true) ? vfm_helper_wait(vfm_pipe_first(e), fd, events)
+				   : vfm_engine_wait(e, fd, events);
 }
 
 /* ---- reading ------------------------------------------------------------- */
@@ -195,37 +202,52 @@ static struct vfm_stream_opts stream_opts(struct vfm_engine *e,
 					 .cancel_fd = -1,
 					 .wait = wait,
 					 .user = e,
-					 .io = e->secure ? &e->io : NULL };
+					 .io = e->channels[0].secure ? &e->channels[0].io : NULL };
 }
 
 int vfm_engine_open_out(struct vfm_engine *e)
 {
 	struct vfm_stream_opts opts = stream_opts(e, wait_out);
-	int ret = vfm_stream_writer_new(&e->out, e->fd, &opts, &e->err);
+	/* Data is forward, and so is what is shared. */
+	bool shared = !e->sink && e->nr_channels > 1;
+	int ret = shared ? vfm_stream_writer_shared(&e->out, e->fd, &opts, 0, &e->err)
+			 : vfm_stream_writer_new(&e->out, e->fd, &opts, &e->err);
 
 	return ret && e->cause.code ? caused(e, e->cause.code) : ret;
 }
 
-/* A read has failed with @ret. */
+/* A read has failed with @ret. While there is the first channel, the peer can be told. */
 static int unread(struct vfm_engine *e, int ret)
 {
 	if (e->cause.code)
 		return caused(e, e->cause.code);
+	if (has_helper(e, true) && !e->pipe->first_lost)
+		return ret;
 	if (!e->peer || (ret != -ENODATA && ret != -ECONNRESET && ret != -EPIPE))
 		return ret;
 	e->told = true;
 	return vfm_fail(&e->err, -ECONNRESET, "the %s has closed the connection", e->peer);
 }
 
+unsigned int vfm_engine_record_ms(const struct vfm_engine *e)
+{
+	if (!e->peer)
+		return 0;
+	return VFM_MIN(e->opts.timeout_ms, RECORD_MOST_MS / RECORD_SILENCES) * RECORD_SILENCES *
+	       e->nr_channels;
+}
+
 int vfm_engine_open_in(struct vfm_engine *e)
 {
 	struct vfm_stream_opts opts = stream_opts(e, wait_in);
+	bool shared = e->sink && e->nr_channels > 1;
 	int ret;
 
-	if (e->peer)
-		opts.record_ms = VFM_MIN(e->opts.timeout_ms, RECORD_MOST_MS / RECORD_SILENCES) *
-				 RECORD_SILENCES;
-	ret = vfm_stream_reader_new(&e->in, e->fd, &opts, &e->err);
+	opts.record_ms = vfm_engine_record_ms(e);
+	if (shared)
+		ret = vfm_stream_reader_shared(&e->in, e->fd, &opts, 0, &e->err);
+	else
+		ret = vfm_stream_reader_new(&e->in, e->fd, &opts, &e->err);
 
 	return ret ? unread(e, ret) : 0;
 }
@@ -261,7 +283,7 @@ static int judge_read(struct vfm_engine *e, struct vfm_stream_record *record, in
 	if (ret == 0)
 		return vfm_fail(&e->err, -EPROTO, "the stream ends here");
 	if (e->sink)
-		e->report.wire_bytes = record->offset + record->stored;
+		e->report.wire_bytes = record->offset + record->stored + vfm_pipe_arrived(e);
 	if (record->type == VFM_STREAM_ABORT && e->peer)
 		return aborted(e, record);
 	return judge_device(e, record);
@@ -329,15 +351,13 @@ static int listen_once(struct vfm_engine *e)
 /* An alert of TLS is a word of the peer, too. */
 static void note_alert(struct vfm_engine *e)
 {
-	if (e->secure && vfm_tls_told(e->secure))
+	struct vfm_tls_session *secure = e->channels[0].secure;
+
+	if (secure && vfm_tls_told(secure))
 		e->told = true;
 }
 
-/*
- * A write has failed with @ret. If that is because the peer is gone, it may
- * have said why before it went, behind rates that nobody needs any more.
- */
-static int hear(struct vfm_engine *e, int ret)
+int vfm_engine_hear(struct vfm_engine *e, int ret)
 {
 	uint64_t end = vfm_now_ns() + (uint64_t)CLOSING_MS * 1000000;
 	struct vfm_stream_record record;
@@ -365,7 +385,7 @@ static int hear(struct vfm_engine *e, int ret)
 int vfm_engine_unwritten(struct vfm_engine *e, int ret)
 {
 	e->torn = true;
-	return e->cause.code ? caused(e, e->cause.code) : hear(e, ret);
+	return e->cause.code ? caused(e, e->cause.code) : vfm_engine_hear(e, ret);
 }
 
 static int written(struct vfm_engine *e, int ret)
@@ -462,12 +482,7 @@ int vfm_engine_write_end(struct vfm_engine *e)
 {
 	int ret = vfm_engine_service(e);
 
-	if (!ret)
-		ret = vfm_engine_flush(e);
-	if (ret)
-		return ret;
-	vfm_pipe_stop(e, 0);
-	return written(e, vfm_stream_write_end(e->out, &e->err));
+	return ret ? ret : vfm_pipe_seal(e);
 }
 
 int vfm_engine_write_phase(struct vfm_engine *e, enum vfm_phase phase, uint32_t round)

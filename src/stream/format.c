@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -212,6 +213,68 @@ void vfm_stream_header_from_wire(struct vfm_stream_header *h, const uint8_t *wir
 	h->compat_version = vfm_read_le32(&r);
 	h->size = vfm_read_le32(&r);
 	h->flags = vfm_read_le32(&r);
+}
+
+/* What transfers that take a stream for text make of its first bytes. */
+static const struct {
+	const char *bytes;
+	const char *what;
+} mangled[] = {
+	{ "\x09VFM", "the high bits of its bytes are gone" },
+	{ "\x89VFM\n", "line ends were changed from CR LF to LF" },
+	{ "\x89VFM\r\r\n", "line ends were changed from LF to CR LF" },
+	{ "\x89VFM\r\n\x1a\r", "line ends were changed from LF to CR LF" },
+	{ "\xef\xbf\xbd\x56\x46\x4d", "it was converted as if it were UTF-8" },
+	{ "\xc2\x89VFM", "it was converted to UTF-8" },
+};
+
+int vfm_stream_check_magic(const uint8_t *wire, size_t have, struct vfm_err *err)
+{
+	char hex[3 * VFM_STREAM_MAGIC_SIZE + 1] = "";
+
+	have = VFM_MIN(have, VFM_STREAM_MAGIC_SIZE);
+	if (!memcmp(wire, VFM_STREAM_MAGIC, have))
+		return 0;
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(mangled); i++) {
+		size_t len = strlen(mangled[i].bytes);
+
+		if (have >= len && !memcmp(wire, mangled[i].bytes, len))
+			return vfm_fail(err, -EBADMSG, "stream was damaged by a text transfer: %s",
+					mangled[i].what);
+	}
+	for (size_t i = 0; i < have; i++)
+		snprintf(hex + 3 * i, sizeof(hex) - 3 * i, " %02x", wire[i]);
+	return vfm_fail(err, -EBADMSG, "not a vfmig stream: it begins with%s", hex);
+}
+
+int vfm_stream_check_header_size(const struct vfm_stream_header *h, struct vfm_err *err)
+{
+	if (h->size < VFM_STREAM_HEADER_SIZE || h->size > VFM_STREAM_HEADER_MAX || h->size % 8)
+		return vfm_fail(err, -EBADMSG,
+				"stream header of %u bytes, not a multiple of 8 between %u and %u",
+				h->size, VFM_STREAM_HEADER_SIZE, VFM_STREAM_HEADER_MAX);
+	if (h->version <= VFM_STREAM_VERSION && h->size != VFM_STREAM_HEADER_SIZE)
+		return vfm_fail(err, -EBADMSG, "stream header of %u bytes, version %u has %u",
+				h->size, h->version, VFM_STREAM_HEADER_SIZE);
+	return 0;
+}
+
+int vfm_stream_check_header(const struct vfm_stream_header *h, uint32_t flags, struct vfm_err *err)
+{
+	if (!h->compat_version || h->compat_version > h->version)
+		return vfm_fail(err, -EBADMSG,
+				"stream version %u with oldest compatible version %u", h->version,
+				h->compat_version);
+	if (h->compat_version > VFM_STREAM_VERSION)
+		return vfm_fail(err, -ENOTSUP,
+				"stream version %u needs a reader of version %u, this one is %u",
+				h->version, h->compat_version, VFM_STREAM_VERSION);
+	if (h->flags & ~flags)
+		return vfm_fail(err, -ENOTSUP, "stream header has unknown flags 0x%x",
+				h->flags & ~flags);
+	if (h->flags != flags)
+		return vfm_fail(err, -EBADMSG, "stream is a whole one, and not one of several");
+	return 0;
 }
 
 void vfm_stream_head_to_wire(struct vfm_stream_head *head, uint64_t chain,

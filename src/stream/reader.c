@@ -36,6 +36,8 @@
  * @into, @payload_have: its payload as far as it is there
  * @payload: where that is, unless somebody has lent us another place
  * @file: see vfm_stream_set_file()
+ * @flags: that its header must have
+ * @sequence: the least number that the next record may have
  * @broken: what the failure that was final returned
  * @wait: of a transfer; @patience: what waits in it
  * @record_ms: see struct vfm_stream_opts; @begun_ns: when it was first waited for the rest of
@@ -64,6 +66,8 @@ struct vfm_stream_reader {
 	size_t payload_have;
 	uint8_t end_digest[VFM_DIGEST_SIZE];
 	bool file;
+	uint32_t flags;
+	uint64_t sequence;
 	int broken;
 };
 
@@ -103,71 +107,11 @@ static const char *why_unread(const struct vfm_stream_reader *r)
 
 /* ---- header of the stream ------------------------------------------------- */
 
-/* What transfers that take a stream for text make of its first bytes. */
-static const struct {
-	const char *bytes;
-	const char *what;
-} mangled[] = {
-	{ "\x09VFM", "the high bits of its bytes are gone" },
-	{ "\x89VFM\n", "line ends were changed from CR LF to LF" },
-	{ "\x89VFM\r\r\n", "line ends were changed from LF to CR LF" },
-	{ "\x89VFM\r\n\x1a\r", "line ends were changed from LF to CR LF" },
-	{ "\xef\xbf\xbd\x56\x46\x4d", "it was converted as if it were UTF-8" },
-	{ "\xc2\x89VFM", "it was converted to UTF-8" },
-};
-
-static int check_magic(const uint8_t *wire, size_t have, struct vfm_err *err)
-{
-	char hex[3 * VFM_STREAM_MAGIC_SIZE + 1] = "";
-
-	have = VFM_MIN(have, VFM_STREAM_MAGIC_SIZE);
-	if (!memcmp(wire, VFM_STREAM_MAGIC, have))
-		return 0;
-	for (size_t i = 0; i < VFM_ARRAY_SIZE(mangled); i++) {
-		size_t len = strlen(mangled[i].bytes);
-
-		if (have >= len && !memcmp(wire, mangled[i].bytes, len))
-			return vfm_fail(err, -EBADMSG, "stream was damaged by a text transfer: %s",
-					mangled[i].what);
-	}
-	for (size_t i = 0; i < have; i++)
-		snprintf(hex + 3 * i, sizeof(hex) - 3 * i, " %02x", wire[i]);
-	return vfm_fail(err, -EBADMSG, "not a vfmig stream: it begins with%s", hex);
-}
-
-/* Before the rest of the header is read. */
-static int check_header_size(const struct vfm_stream_header *h, struct vfm_err *err)
-{
-	if (h->size < VFM_STREAM_HEADER_SIZE || h->size > VFM_STREAM_HEADER_MAX || h->size % 8)
-		return vfm_fail(err, -EBADMSG,
-				"stream header of %u bytes, not a multiple of 8 between %u and %u",
-				h->size, VFM_STREAM_HEADER_SIZE, VFM_STREAM_HEADER_MAX);
-	if (h->version <= VFM_STREAM_VERSION && h->size != VFM_STREAM_HEADER_SIZE)
-		return vfm_fail(err, -EBADMSG, "stream header of %u bytes, version %u has %u",
-				h->size, h->version, VFM_STREAM_HEADER_SIZE);
-	return 0;
-}
-
-static int check_header(const struct vfm_stream_header *h, struct vfm_err *err)
-{
-	if (!h->compat_version || h->compat_version > h->version)
-		return vfm_fail(err, -EBADMSG,
-				"stream version %u with oldest compatible version %u", h->version,
-				h->compat_version);
-	if (h->compat_version > VFM_STREAM_VERSION)
-		return vfm_fail(err, -ENOTSUP,
-				"stream version %u needs a reader of version %u, this one is %u",
-				h->version, h->compat_version, VFM_STREAM_VERSION);
-	if (h->flags)
-		return vfm_fail(err, -ENOTSUP, "stream header has unknown flags 0x%x", h->flags);
-	return 0;
-}
-
 static int read_header_bytes(struct vfm_stream_reader *r, uint8_t *wire, size_t *have, size_t len,
 			     struct vfm_err *err)
 {
 	int ret = fill(r, wire, have, len);
-	int wrong = check_magic(wire, *have, err);
+	int wrong = vfm_stream_check_magic(wire, *have, err);
 
 	if (wrong)
 		return wrong;
@@ -188,7 +132,7 @@ static int read_header(struct vfm_stream_reader *r, struct vfm_err *err)
 	if (ret)
 		return ret;
 	vfm_stream_header_from_wire(h, wire, have);
-	ret = check_header_size(h, err);
+	ret = vfm_stream_check_header_size(h, err);
 	if (!ret)
 		ret = read_header_bytes(r, wire, &have, h->size, err);
 	if (ret)
@@ -203,7 +147,7 @@ static int read_header(struct vfm_stream_reader *r, struct vfm_err *err)
 				", told %016" PRIx64,
 				r->chain, told);
 	vfm_digest_update(r->digest, wire, have);
-	return check_header(h, err);
+	return vfm_stream_check_header(h, r->flags, err);
 }
 
 /* ---- making --------------------------------------------------------------- */
@@ -246,14 +190,16 @@ static int set_up(struct vfm_stream_reader *r, int fd, const struct vfm_stream_o
 	return 0;
 }
 
-VFM_API int vfm_stream_reader_new(struct vfm_stream_reader **out, int fd,
-				  const struct vfm_stream_opts *opts, struct vfm_err *err)
+static int make(struct vfm_stream_reader **out, int fd, const struct vfm_stream_opts *opts,
+		uint32_t flags, const struct vfm_stream_tally *tally, struct vfm_err *err)
 {
 	struct vfm_stream_reader *r = calloc(1, sizeof(*r));
 	int ret;
 
 	if (!r)
 		return vfm_fail(err, -ENOMEM, "no memory for a stream");
+	r->flags = flags;
+	r->tally = *tally;
 	ret = set_up(r, fd, opts, err);
 	if (!ret)
 		ret = read_header(r, err);
@@ -263,6 +209,33 @@ VFM_API int vfm_stream_reader_new(struct vfm_stream_reader **out, int fd,
 	}
 	*out = r;
 	return 0;
+}
+
+VFM_API int vfm_stream_reader_new(struct vfm_stream_reader **out, int fd,
+				  const struct vfm_stream_opts *opts, struct vfm_err *err)
+{
+	const struct vfm_stream_tally tally = vfm_stream_tally_of(0);
+
+	return make(out, fd, opts, 0, &tally, err);
+}
+
+int vfm_stream_reader_shared(struct vfm_stream_reader **out, int fd,
+			     const struct vfm_stream_opts *opts, uint32_t nr_devices,
+			     struct vfm_err *err)
+{
+	const struct vfm_stream_tally tally = vfm_stream_tally_of(nr_devices);
+
+	return make(out, fd, opts, VFM_STREAM_SHARED, &tally, err);
+}
+
+uint64_t vfm_stream_expected_number(const struct vfm_stream_reader *r)
+{
+	return r->sequence;
+}
+
+uint32_t vfm_stream_devices_seen(const struct vfm_stream_reader *r)
+{
+	return r->tally.nr_devices;
 }
 
 /* ---- records -------------------------------------------------------------- */
@@ -279,12 +252,20 @@ static int fail_record(struct vfm_stream_reader *r, int code, const struct vfm_e
 			vfm_stream_type_name(r->head.type), why->msg);
 }
 
+/* Whether the number of a record is one that it may have. */
+static bool is_numbered(const struct vfm_stream_reader *r)
+{
+	if (r->flags & VFM_STREAM_SHARED)
+		return r->head.sequence >= r->sequence && r->head.sequence != UINT64_MAX;
+	return r->head.sequence == r->sequence;
+}
+
 /* A header that does not follow from the one before: damaged, or not the next one. */
 static int fail_chain(struct vfm_stream_reader *r, uint64_t sum, struct vfm_err *err)
 {
 	const struct vfm_stream_head *head = &r->head;
 
-	if (head->sequence != r->tally.records && vfm_stream_type_known(head->type))
+	if (!is_numbered(r) && vfm_stream_type_known(head->type))
 		return vfm_fail(err, -EBADMSG,
 				AT_RECORD
 				": the header says that it is record %" PRIu64
@@ -307,7 +288,7 @@ static int prove_head(struct vfm_stream_reader *r, struct vfm_err *err)
 	ret = vfm_stream_check_head(&r->head, &why);
 	if (ret)
 		return fail_record(r, ret, &why, err);
-	if (r->head.sequence != r->tally.records)
+	if (!is_numbered(r))
 		return vfm_fail(err, -EBADMSG, AT_RECORD " (%s): it is numbered %" PRIu64,
 				AT_RECORD_ARGS(r), vfm_stream_type_name(r->head.type),
 				r->head.sequence);
@@ -471,6 +452,7 @@ static int next_record(struct vfm_stream_reader *r, struct vfm_stream_record *re
 		return ret;
 	vfm_digest_update(r->digest, r->wire, sizeof(r->wire));
 	r->chain = head->head_sum;
+	r->sequence = head->sequence + 1;
 	r->in_payload = false;
 	r->wire_have = 0;
 	*record = (struct vfm_stream_record){
@@ -490,16 +472,38 @@ static bool may_go_on(int ret)
 	return ret >= 0 || ret == -ETIMEDOUT || ret == -ECANCELED;
 }
 
+static int check_alive(const struct vfm_stream_reader *r, struct vfm_err *err)
+{
+	if (!r->broken)
+		return 0;
+	return vfm_fail(err, r->broken,
+			"read a stream that failed already in its record %" PRIu64
+			" at offset %" PRIu64,
+			AT_RECORD_ARGS(r));
+}
+
+int vfm_stream_peek(struct vfm_stream_reader *r, uint32_t *type, uint64_t *sequence,
+		    struct vfm_err *err)
+{
+	int ret = check_alive(r, err);
+
+	if (!ret)
+		ret = r->in_payload ? 1 : read_head(r, err);
+	if (!may_go_on(ret))
+		r->broken = ret;
+	r->begun_ns = 0; /* how long it takes until the rest is wanted is not the peer's doing */
+	*type = r->head.type;
+	*sequence = r->head.sequence;
+	return ret;
+}
+
 int vfm_stream_next(struct vfm_stream_reader *r, struct vfm_stream_record *record,
 		    struct vfm_err *err)
 {
-	int ret;
+	int ret = check_alive(r, err);
 
-	if (r->broken)
-		return vfm_fail(err, r->broken,
-				"read a stream that failed already in its record %" PRIu64
-				" at offset %" PRIu64,
-				AT_RECORD_ARGS(r));
+	if (ret)
+		return ret;
 	ret = next_record(r, record, err);
 	if (!may_go_on(ret))
 		r->broken = ret;

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/util.h"
@@ -29,6 +30,7 @@ struct vfm_stream_writer {
 	struct vfm_wait wait;
 	struct vfm_io io; /* without functions: the descriptor */
 	struct vfm_stream_tally tally;
+	uint64_t sequence; /* number of the next record */
 	struct vfm_digest *digest;
 	struct vfm_compressor *compressor; /* NULL: none */
 	struct vfm_adapt adapt;
@@ -57,12 +59,13 @@ static int put(struct vfm_stream_writer *w, struct iovec *iov, int nr_iov)
 	return w->broken;
 }
 
-static int write_header(struct vfm_stream_writer *w, struct vfm_err *err)
+static int write_header(struct vfm_stream_writer *w, uint32_t flags, struct vfm_err *err)
 {
-	static const struct vfm_stream_header header = {
+	const struct vfm_stream_header header = {
 		.version = VFM_STREAM_VERSION,
 		.compat_version = VFM_STREAM_COMPAT_VERSION,
 		.size = VFM_STREAM_HEADER_SIZE,
+		.flags = flags,
 	};
 	uint8_t wire[VFM_STREAM_HEADER_SIZE];
 	struct iovec iov = { .iov_base = wire, .iov_len = sizeof(wire) };
@@ -104,23 +107,56 @@ static int set_up(struct vfm_stream_writer *w, int fd, const struct vfm_stream_o
 	return o.compress ? vfm_compressor_new(&w->compressor, o.compress, err) : 0;
 }
 
-VFM_API int vfm_stream_writer_new(struct vfm_stream_writer **out, int fd,
-				  const struct vfm_stream_opts *opts, struct vfm_err *err)
+static int make(struct vfm_stream_writer **out, int fd, const struct vfm_stream_opts *opts,
+		uint32_t flags, const struct vfm_stream_tally *tally, struct vfm_err *err)
 {
 	struct vfm_stream_writer *w = calloc(1, sizeof(*w));
 	int ret;
 
 	if (!w)
 		return vfm_fail(err, -ENOMEM, "no memory for a stream");
+	w->tally = *tally;
 	ret = set_up(w, fd, opts, err);
 	if (!ret)
-		ret = write_header(w, err);
+		ret = write_header(w, flags, err);
 	if (ret) {
 		vfm_stream_writer_free(w);
 		return ret;
 	}
 	*out = w;
 	return 0;
+}
+
+VFM_API int vfm_stream_writer_new(struct vfm_stream_writer **out, int fd,
+				  const struct vfm_stream_opts *opts, struct vfm_err *err)
+{
+	const struct vfm_stream_tally tally = vfm_stream_tally_of(0);
+
+	return make(out, fd, opts, 0, &tally, err);
+}
+
+int vfm_stream_writer_shared(struct vfm_stream_writer **out, int fd,
+			     const struct vfm_stream_opts *opts, uint32_t nr_devices,
+			     struct vfm_err *err)
+{
+	const struct vfm_stream_tally tally = vfm_stream_tally_of(nr_devices);
+
+	return make(out, fd, opts, VFM_STREAM_SHARED, &tally, err);
+}
+
+void vfm_stream_number(struct vfm_stream_writer *w, uint64_t sequence)
+{
+	w->sequence = sequence;
+}
+
+uint64_t vfm_stream_next_number(const struct vfm_stream_writer *w)
+{
+	return w->sequence;
+}
+
+uint32_t vfm_stream_devices(const struct vfm_stream_writer *w)
+{
+	return w->tally.nr_devices;
 }
 
 /* Seal a record that the tally has counted already, and send it. */
@@ -133,7 +169,7 @@ static int send_record(struct vfm_stream_writer *w, struct vfm_stream_head *head
 		{ .iov_base = (void *)(uintptr_t)data, .iov_len = head->stored },
 	};
 
-	head->sequence = w->tally.records - 1;
+	head->sequence = w->sequence++;
 	head->payload_sum = vfm_checksum(data, head->stored, 0);
 	vfm_stream_head_to_wire(head, w->chain, wire);
 	w->chain = head->head_sum;
@@ -219,23 +255,30 @@ VFM_API void *vfm_stream_buffer(struct vfm_stream_writer *w)
 	return w->buffer;
 }
 
-VFM_API int vfm_stream_write_end(struct vfm_stream_writer *w, struct vfm_err *err)
+int vfm_stream_seal(struct vfm_stream_writer *w, const void *more, size_t size,
+		    struct vfm_stream_end *end, struct vfm_err *err)
 {
-	struct vfm_stream_head head = { .type = VFM_STREAM_END,
-					.stored = VFM_STREAM_END_SIZE,
-					.plain = VFM_STREAM_END_SIZE };
-	struct vfm_stream_end end = { .tally = w->tally };
-	uint8_t wire[VFM_STREAM_END_SIZE];
+	struct vfm_stream_head head = { .type = VFM_STREAM_END };
+	struct vfm_stream_end ours = { .tally = w->tally };
+	uint8_t wire[VFM_STREAM_END_SIZE + VFM_STREAM_END_MORE];
 	int ret = check_alive(w, VFM_STREAM_END, err);
 
 	if (ret)
 		return ret;
-	vfm_digest_get(w->digest, end.digest);
-	vfm_stream_end_to_wire(&end, wire);
+	vfm_digest_get(w->digest, ours.digest);
+	vfm_stream_end_to_wire(&ours, wire);
+	if (size)
+		memcpy(wire + VFM_STREAM_END_SIZE, more, size);
+	head.stored = head.plain = VFM_STREAM_END_SIZE + (uint32_t)size;
 	ret = admit(w, &head, wire, err);
-	if (ret)
-		return ret;
-	return send_record(w, &head, wire, err);
+	if (!ret && end)
+		*end = ours;
+	return ret ? ret : send_record(w, &head, wire, err);
+}
+
+VFM_API int vfm_stream_write_end(struct vfm_stream_writer *w, struct vfm_err *err)
+{
+	return vfm_stream_seal(w, NULL, 0, NULL, err);
 }
 
 VFM_API uint64_t vfm_stream_compressed(const struct vfm_stream_writer *w, uint64_t *to)

@@ -77,6 +77,23 @@ one_owner() {
 	fi
 }
 
+# recover_both ASKS ANSWERS URI...: folders, and the devices that are to be free before
+recover_both() {
+	local asks=$1 answers_in=$2
+	shift 2
+	for uri in "$@"; do
+		wait_until idle "$uri"
+	done
+	start_ready answers "$T/ready.said" "$VFMIG" recover --listen "unix:$T/r.sock" "$answers_in" >"$T/r.out" 2>&1
+	"$VFMIG" recover --peer "unix:$T/r.sock" "$asks" >"$T/q.out" 2>&1 || {
+		cat "$T/q.out"
+		return 1
+	}
+	join "$answers"
+	if ((status)); then cat "$T/r.out"; fi
+	((status == 0))
+}
+
 # cut_at_moments: cut the connection at each of them, and look whose the device is
 cut_at_moments() {
 	local n

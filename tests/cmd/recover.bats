@@ -25,16 +25,7 @@ journal_pair() {
 
 # both_recover ASKS ANSWERS: folders
 both_recover() {
-	wait_until idle "$URI_a"
-	wait_until idle "$URI_b"
-	start_ready answers "$T/ready.said" "$VFMIG" recover --listen "unix:$T/r.sock" "$2" >"$T/r.out" 2>&1
-	"$VFMIG" recover --peer "unix:$T/r.sock" "$1" >"$T/q.out" 2>&1 || {
-		cat "$T/q.out"
-		return 1
-	}
-	join "$answers"
-	if ((status)); then cat "$T/r.out"; fi
-	((status == 0))
+	recover_both "$1" "$2" "$URI_a" "$URI_b"
 }
 
 # exactly_one: RUNNING devices of the source's seed

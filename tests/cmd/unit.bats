@@ -3,6 +3,7 @@
 # Copyright (c) vfmig authors
 # shellcheck disable=SC2154 # serve and start set variables by name
 # shellcheck disable=SC2030,SC2031 # each test is a shell of its own
+# shellcheck disable=SC2119,SC2120 # the options of serve_unit may be missing
 
 # Several devices that are moved as one unit.
 
@@ -11,12 +12,12 @@ load pair
 
 SMALL=sim:dma,state=1M,bar=8K
 
-# serve_unit OPTION...: two devices, source and destination of each
+# serve_unit: two devices, source and destination of each
 serve_unit() {
-	serve a0 "${DEV:-$SMALL},seed=1" "$@"
-	serve a1 "${DEV:-$SMALL},seed=2" "$@"
-	serve b0 "${DEV:-$SMALL},seed=3" "$@"
-	serve b1 "${DEV:-$SMALL},seed=4" "$@"
+	serve a0 "${DEV:-$SMALL},seed=1"
+	serve a1 "${DEV:-$SMALL},seed=2"
+	serve b0 "${DEV:-$SMALL},seed=3"
+	serve b1 "${DEV:-$SMALL},seed=4"
 	"$SIMCTL" "$URI_a0" step 7 >"$T/a0.before"
 	"$SIMCTL" "$URI_a1" step 11 >"$T/a1.before"
 	wait_until idle "$URI_a0"
@@ -117,6 +118,10 @@ none_moved() {
 	fails 3 "device 1 ($URI_a1): it has no P2P states" \
 		"$VFMIG" migrate "$URI_a0" "$URI_b0" "$URI_a1" "$URI_b1"
 	none_moved
+	# nor does it go to one, which the destination says
+	fails 3 "destination: setup: device 1 ($URI_b0): it has no P2P states" \
+		"$VFMIG" migrate $SMALL $SMALL "$URI_a0" "$URI_b0"
+	none_moved
 	"$VFMIG" migrate --json --allow-no-p2p "$URI_a0" "$URI_b0" "$URI_a1" "$URI_b1" >"$T/json"
 	all_moved
 	[[ $(jq -c '[.protocol, .devices[].protocol]' "$T/json") == '["v1","v2","v1"]' ]]
@@ -161,20 +166,6 @@ unit_pair() {
 	wait_until test ! -e "$T/wire.sock"
 }
 
-unit_recovers() {
-	for uri in "$URI_a0" "$URI_a1" "$URI_b0" "$URI_b1"; do
-		wait_until idle "$uri"
-	done
-	start_ready answers "$T/ready.said" "$VFMIG" recover --listen "unix:$T/r.sock" "$T/jb" >"$T/r.out" 2>&1
-	"$VFMIG" recover --peer "unix:$T/r.sock" "$T/ja" >"$T/q.out" 2>&1 || {
-		cat "$T/q.out"
-		return 1
-	}
-	join "$answers"
-	if ((status)); then cat "$T/r.out"; fi
-	((status == 0))
-}
-
 # whole: both run here, or both there
 whole() {
 	local a0 a1 b0 b1
@@ -204,7 +195,7 @@ kill_unit_at_moments() {
 		at_moment "$n"
 		kill -KILL "${!victim}" 2>/dev/null || true
 		stop_pair
-		unit_recovers
+		recover_both "$T/ja" "$T/jb" "$URI_a0" "$URI_a1" "$URI_b0" "$URI_b1"
 		whole
 		owners+=" $owner"
 		stop_unit

@@ -31,6 +31,15 @@ static const uint8_t example[VFM_HELLO_SIZE] = {
 	0x00, 0x00, 0x00, 0x00, 0xc0, 0x9a, 0x4e, 0xfc, 0xa3, 0x66, 0xa0, 0x01,
 };
 
+/* And that of its third connection. */
+static const uint8_t channel_example[VFM_HELLO_SIZE] = {
+	0x89, 0x56, 0x46, 0x57, 0x0d, 0x0a, 0x1a, 0x0a, 0x02, 0x00, 0x02, 0x00, 0x40,
+	0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x01,
+	0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e,
+	0x0f, 0x04, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	0x00, 0x00, 0x00, 0x00, 0x39, 0x72, 0xfe, 0xf5, 0x04, 0x8f, 0xe6, 0xb2,
+};
+
 static struct vfm_hello hello_of(uint32_t role, uint32_t flags)
 {
 	return (struct vfm_hello){
@@ -48,6 +57,13 @@ static void the_example(void **state)
 		hello.session[i] = (uint8_t)i;
 	vfm_hello_to_wire(&hello, wire);
 	assert_memory_equal(wire, example, sizeof(wire));
+	assert_int_equal(vfm_hello_from_wire(&back, wire, "source", NULL), 0);
+	assert_memory_equal(&back, &hello, sizeof(back));
+	hello.version = hello.compat_version = 2;
+	hello.channels = 4;
+	hello.channel = 2;
+	vfm_hello_to_wire(&hello, wire);
+	assert_memory_equal(wire, channel_example, sizeof(wire));
 	assert_int_equal(vfm_hello_from_wire(&back, wire, "source", NULL), 0);
 	assert_memory_equal(&back, &hello, sizeof(back));
 }
@@ -72,18 +88,37 @@ static void every_bit_counts(void **state)
 static void fields_that_make_no_sense(void **state)
 {
 	static const struct {
+		const uint8_t *hello;
 		size_t at, size;
 		uint32_t value;
 		int expect;
 	} fields[] = {
-		{ 8, 2, 0, -EPROTO },	   { 8, 2, 7, 0 },
-		{ 10, 2, 0, -EPROTO },	   { 10, 2, 2, -EPROTO },
-		{ 8, 4, 2 | 1 << 16, 0 },  { 8, 4, 2 | 2 << 16, -EOPNOTSUPP },
-		{ 12, 4, 0, -EPROTO },	   { 12, 4, 65, -EPROTO },
-		{ 16, 4, 0, 0 },	   { 16, 4, 2, -EOPNOTSUPP },
-		{ 16, 4, 3, -EOPNOTSUPP }, { 16, 4, UINT32_MAX, -EOPNOTSUPP },
-		{ 40, 1, 1, -EPROTO },	   { 55, 1, 1, -EPROTO },
-		{ 24, 4, UINT32_MAX, 0 },
+		{ example, 8, 2, 0, -EPROTO },
+		{ example, 8, 2, 7, 0 },
+		{ example, 10, 2, 0, -EPROTO },
+		{ example, 10, 2, 2, -EPROTO },
+		{ example, 8, 4, 2 | 1 << 16, 0 },
+		{ example, 8, 4, 2 | 2 << 16, 0 },
+		{ example, 8, 4, 3 | 2 << 16, 0 },
+		{ example, 8, 4, 3 | 3 << 16, -EOPNOTSUPP },
+		{ example, 12, 4, 0, -EPROTO },
+		{ example, 12, 4, 65, -EPROTO },
+		{ example, 16, 4, 0, 0 },
+		{ example, 16, 4, 2, -EOPNOTSUPP },
+		{ example, 16, 4, 3, -EOPNOTSUPP },
+		{ example, 16, 4, UINT32_MAX, -EOPNOTSUPP },
+		{ example, 24, 4, UINT32_MAX, 0 },
+		/* version 1 knows no channels */
+		{ example, 40, 1, 1, -EPROTO },
+		{ example, 42, 1, 1, -EPROTO },
+		{ example, 55, 1, 1, -EPROTO },
+		{ channel_example, 8, 4, 1 | 1 << 16, -EPROTO },
+		/* how many, and which, is for others to judge */
+		{ channel_example, 40, 2, 0, 0 },
+		{ channel_example, 40, 2, UINT16_MAX, 0 },
+		{ channel_example, 42, 2, UINT16_MAX, 0 },
+		{ channel_example, 44, 1, 1, -EPROTO },
+		{ channel_example, 55, 1, 1, -EPROTO },
 	};
 
 	(void)state;
@@ -93,7 +128,7 @@ static void fields_that_make_no_sense(void **state)
 		struct vfm_writer w;
 		uint32_t value = htole32(fields[i].value);
 
-		memcpy(wire, example, sizeof(wire));
+		memcpy(wire, fields[i].hello, sizeof(wire));
 		memcpy(wire + fields[i].at, &value, fields[i].size);
 		w = vfm_writer_of(wire + 56, 8);
 		vfm_write_le64(&w, vfm_checksum(wire, 56, 0));
@@ -115,6 +150,55 @@ static void who_agrees_with_whom(void **state)
 		if (expect == -EOPNOTSUPP)
 			assert_non_null(strstr(err.msg, a.flags ? "we want TLS" : "wants TLS"));
 	}
+}
+
+static void how_many_channels(void **state)
+{
+	static const struct {
+		uint16_t ours, theirs;
+		unsigned int both;
+	} cases[] = { { 0, 0, 1 },  { 1, 0, 1 }, { 4, 0, 1 },		{ 4, 1, 1 },
+		      { 4, 16, 4 }, { 9, 2, 2 }, { 16, UINT16_MAX, 16 } };
+
+	(void)state;
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(cases); i++) {
+		const struct vfm_hello a = { .channels = cases[i].ours };
+		const struct vfm_hello b = { .channels = cases[i].theirs };
+
+		assert_int_equal(vfm_hello_channels(&a, &b), cases[i].both);
+		assert_int_equal(vfm_hello_channels(&b, &a), cases[i].both);
+	}
+}
+
+/* Each bit of the session counts, and so do the other fields; which channel it is does not. */
+static void whose_channel_it_is(void **state)
+{
+	const struct vfm_hello ours = hello_of(VFM_HELLO_DESTINATION, VFM_HELLO_TLS);
+	uint8_t session[VFM_HELLO_SESSION_SIZE];
+	struct vfm_hello theirs, wrong;
+
+	(void)state;
+	assert_int_equal(vfm_hello_from_wire(&theirs, channel_example, "source", NULL), 0);
+	memcpy(session, theirs.session, sizeof(session));
+	assert_true(vfm_hello_is_channel(&ours, &theirs, session));
+	for (unsigned int bit = 0; bit < 8 * sizeof(session); bit++) {
+		session[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		assert_false(vfm_hello_is_channel(&ours, &theirs, session));
+		session[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+	wrong = theirs;
+	wrong.role = VFM_HELLO_DESTINATION;
+	assert_false(vfm_hello_is_channel(&ours, &wrong, session));
+	wrong = theirs;
+	wrong.flags = 0;
+	assert_false(vfm_hello_is_channel(&ours, &wrong, session));
+	wrong = theirs;
+	wrong.channel = 0;
+	assert_false(vfm_hello_is_channel(&ours, &wrong, session));
+	theirs.channel = 3;
+	assert_true(vfm_hello_is_channel(&ours, &theirs, session));
+	/* and as a first one it is refused */
+	assert_int_equal(vfm_hello_agree(&ours, &theirs, "source", NULL), -EPROTO);
 }
 
 /* ---- over a socket ---------------------------------------------------------- */
@@ -249,6 +333,8 @@ int main(void)
 		cmocka_unit_test(every_bit_counts),
 		cmocka_unit_test(fields_that_make_no_sense),
 		cmocka_unit_test(who_agrees_with_whom),
+		cmocka_unit_test(how_many_channels),
+		cmocka_unit_test(whose_channel_it_is),
 		cmocka_unit_test(every_length),
 		cmocka_unit_test(foreigners_are_not_waited_for),
 		cmocka_unit_test(a_slow_hello_is_cut_off),

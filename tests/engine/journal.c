@@ -33,9 +33,9 @@ static char path[128];
 static char name[VFM_JOURNAL_NAME];
 static int folder;
 
-/* Bytes of the fixed part, and of the header below: four attributes and a checksum more. */
+/* Bytes of the fixed part, and of the header below: six attributes and a checksum more. */
 #define FIXED 312
-#define HEAD (FIXED + 16 + 32 + 32 + 24 + 8)
+#define HEAD (FIXED + 16 + 32 + 32 + 24 + 24 + 24 + 8)
 
 static const char *const uris[] = { "sim:dma", "vfio-user:/run/b.sock" };
 
@@ -48,6 +48,8 @@ static const struct vfm_journal_head head = {
 	.nr_uris = 2,
 	.store = "http://127.0.0.1:2379",
 	.key = "vfmig/owner/nic0",
+	.store_tls = "/etc/vfmig",
+	.store_node = "a.example",
 	.peer = "unix:/run/peer",
 };
 
@@ -76,6 +78,8 @@ static int read_state(struct vfm_err *err)
 		assert_string_equal(j->head.uris[i], head.uris[i]);
 	assert_string_equal(j->head.store, head.store);
 	assert_string_equal(j->head.key, head.key);
+	assert_string_equal(j->head.store_tls, head.store_tls);
+	assert_string_equal(j->head.store_node, head.store_node);
 	assert_string_equal(j->head.peer, head.peer);
 	assert_true(j->flags & VFM_JOURNAL_PAUSED);
 	ret = (int)j->head.who.state;

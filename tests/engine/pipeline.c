@@ -10,7 +10,6 @@
 #include "rig.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +21,7 @@
 
 #include "base/util.h"
 #include "flow.h"
+#include "peak.h"
 #include "relay.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -400,29 +400,6 @@ static void an_abort_overtakes(void **state)
 
 /* ---- resident memory ------------------------------------------------------------ */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define BYTES_ARE_OURS false /* a sanitizer has its own */
-#else
-#define BYTES_ARE_OURS true
-#endif
-
-/* The most that was resident since the last call, or since the start, in bytes. */
-static uint64_t peak(void)
-{
-	int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
-	FILE *f = fopen("/proc/self/status", "re");
-	unsigned long long kib = 0;
-	char line[256];
-
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f) && sscanf(line, "VmHWM: %llu", &kib) != 1)
-		continue;
-	fclose(f);
-	assert_int_equal(write(fd, "5", 1), 1);
-	close(fd);
-	return kib << 10;
-}
-
 /* Both halves are here, so it is twice the limit that must hold, and a little more. */
 static void memory_does_not_grow(void **state)
 {
@@ -430,15 +407,15 @@ static void memory_does_not_grow(void **state)
 	struct move m;
 
 	(void)state;
-	begin(&m, BYTES_ARE_OURS ? 1024 * MIB : 64 * MIB, 0);
-	peak();
-	before = peak();
+	begin(&m, PEAK_IS_OURS ? 1024 * MIB : 64 * MIB, 0);
+	peak_resident();
+	before = peak_resident();
 	check_moved(&m, move(&m));
-	after = peak();
+	after = peak_resident();
 	print_message("# %llu MiB moved, resident %.1f MiB and then %.1f MiB at most\n",
 		      (unsigned long long)(m.src->size / MIB), (double)before / MIB,
 		      (double)after / MIB);
-	if (BYTES_ARE_OURS)
+	if (PEAK_IS_OURS)
 		assert_true(after <= before + 2 * LIMIT);
 	end(&m);
 }

@@ -103,15 +103,20 @@ bool rig_owns(struct vfm_device *dev)
 	return rig_state(dev) == VFM_STATE_RUNNING && token == RIG_TOKEN;
 }
 
-int rig_check(struct rig *r, struct vfm_device *dev, struct vfm_memory *mem, struct vfm_err *err)
+int rig_check_state(struct vfm_device *dev, struct vfm_err *err)
 {
 	struct vfm_sim_state state;
-	struct vfm_sim_ring ring;
-	uint8_t page[4096];
 	int ret = vfm_sim_get_state(dev, &state, err);
 
-	if (!ret)
-		ret = vfm_sim_check_state(&state, err);
+	return ret ? ret : vfm_sim_check_state(&state, err);
+}
+
+int rig_check(struct rig *r, struct vfm_device *dev, struct vfm_memory *mem, struct vfm_err *err)
+{
+	struct vfm_sim_ring ring;
+	uint8_t page[4096];
+	int ret = rig_check_state(dev, err);
+
 	if (ret || !mem)
 		return ret;
 	ret = vfm_sim_get_ring(dev, &ring, err);
@@ -171,7 +176,7 @@ void rig_check_back(struct rig *r)
 void rig_hello(int fd, bool source)
 {
 	const struct vfm_hello hello = { .version = VFM_HELLO_VERSION,
-					 .compat_version = VFM_HELLO_VERSION,
+					 .compat_version = VFM_HELLO_COMPAT_VERSION,
 					 .role = source ? VFM_HELLO_SOURCE
 							: VFM_HELLO_DESTINATION };
 	uint8_t wire[VFM_HELLO_SIZE];

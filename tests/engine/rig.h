@@ -52,6 +52,9 @@ bool rig_owns(struct vfm_device *dev);
 
 enum vfm_state rig_state(struct vfm_device *dev);
 
+/** rig_check_state() - the device's state is what the model says; 0 or -EBADMSG. */
+int rig_check_state(struct vfm_device *dev, struct vfm_err *err);
+
 /** rig_check() - state and memory are what the model says; 0 or -EBADMSG. */
 int rig_check(struct rig *r, struct vfm_device *dev, struct vfm_memory *mem, struct vfm_err *err);
 

@@ -83,6 +83,29 @@ static void little_memory_for_much(void **state)
 	urig_close(&u);
 }
 
+/* One that is slow keeps what came for it, and the others do not wait until it is done with that.
+ */
+static void over_several_channels(void **state)
+{
+	static const unsigned int channels[] = { 1, 2, 5 };
+	static const char *const params[] = { "state=24M,bar=8K,load-rate=64M", "state=4M,bar=8K",
+					      "state=4M,bar=8K", "state=4M,bar=8K", NULL };
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct vfm_migrate_opts opts = rig_opts();
+		struct urig u;
+
+		opts.channels = channels[i];
+		urig_open_each(&u, params, 128 * KIB);
+		urig_start(&u, 100, 7);
+		assert_int_equal(urig_migrate(&u, &opts), 0);
+		assert_int_equal(u.report.channels, channels[i]);
+		urig_check_moved(&u);
+		urig_close(&u);
+	}
+}
+
 /* Of one kind each: the unit has what all of them have. */
 static void devices_of_all_kinds(void **state)
 {
@@ -252,58 +275,44 @@ static void open_for_order(struct urig *u, struct trace *t, int solo)
 	urig_start(u, 0, 7);
 }
 
-static void nobody_stops_before_all_are_quiet(void **state)
+/* Once with each of them without P2P, and once with none. @fail: the last one takes no image */
+static void check_each_order(bool source, bool fail, enum vfm_state quiet, enum vfm_state end)
 {
-	(void)state;
 	for (int solo = -1; solo < 5; solo++) {
 		struct vfm_migrate_opts opts = opts_allowing(true);
+		struct wrap **wraps;
 		struct trace t;
 		struct urig u;
 
 		open_for_order(&u, &t, solo);
-		trace_all(&t, u.ws, u.n);
-		assert_int_equal(urig_migrate(&u, &opts), 0);
-		check_order(&t, u.ws, u.n, solo, VFM_STATE_PRE_COPY_P2P, VFM_STATE_STOP_COPY);
-		urig_check_moved(&u);
+		wraps = source ? u.ws : u.wd;
+		trace_all(&t, wraps, u.n);
+		u.wd[4]->fail_prove = fail;
+		assert_int_equal(urig_migrate(&u, &opts), fail ? -EBADMSG : 0);
+		check_order(&t, wraps, u.n, solo, quiet, end);
+		if (fail)
+			assert_non_null(strstr(u.err.msg, "device 4"));
+		(fail ? urig_check_back : urig_check_moved)(&u);
 		urig_close(&u);
 	}
+}
+
+static void nobody_stops_before_all_are_quiet(void **state)
+{
+	(void)state;
+	check_each_order(true, false, VFM_STATE_PRE_COPY_P2P, VFM_STATE_STOP_COPY);
 }
 
 static void nobody_runs_before_all_are_quiet(void **state)
 {
 	(void)state;
-	for (int solo = -1; solo < 5; solo++) {
-		struct vfm_migrate_opts opts = opts_allowing(true);
-		struct trace t;
-		struct urig u;
-
-		open_for_order(&u, &t, solo);
-		trace_all(&t, u.wd, u.n);
-		assert_int_equal(urig_migrate(&u, &opts), 0);
-		check_order(&t, u.wd, u.n, solo, VFM_STATE_RUNNING_P2P, VFM_STATE_RUNNING);
-		urig_check_moved(&u);
-		urig_close(&u);
-	}
+	check_each_order(false, false, VFM_STATE_RUNNING_P2P, VFM_STATE_RUNNING);
 }
 
-/* The same on the way back, when the destination's last device does not take its image. */
 static void nobody_goes_back_before_all_are_quiet(void **state)
 {
 	(void)state;
-	for (int solo = -1; solo < 5; solo++) {
-		struct vfm_migrate_opts opts = opts_allowing(true);
-		struct trace t;
-		struct urig u;
-
-		open_for_order(&u, &t, solo);
-		trace_all(&t, u.ws, u.n);
-		u.wd[4]->fail_prove = true;
-		assert_int_equal(urig_migrate(&u, &opts), -EBADMSG);
-		assert_non_null(strstr(u.err.msg, "device 4"));
-		check_order(&t, u.ws, u.n, solo, VFM_STATE_RUNNING_P2P, VFM_STATE_RUNNING);
-		urig_check_back(&u);
-		urig_close(&u);
-	}
+	check_each_order(true, true, VFM_STATE_RUNNING_P2P, VFM_STATE_RUNNING);
 }
 
 /* ---- at once ------------------------------------------------------------------------ */
@@ -391,6 +400,50 @@ static void all_at_the_same_time(void **state)
 		urig_check_moved(&u);
 		urig_close(&u);
 	}
+}
+
+/* Reads come in threes, as far as that can be had: a nudge, and nothing depends on the time. */
+static void read_in_threes(struct wrap *w, const char *call)
+{
+	struct meeting *m = w->user;
+	struct timespec end;
+	unsigned int target;
+
+	if (strcmp(call, m->call))
+		return;
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec++;
+	pthread_mutex_lock(&m->lock);
+	target = m->here++ / 3 * 3 + 3;
+	pthread_cond_broadcast(&m->come);
+	while (m->here < target)
+		if (pthread_cond_timedwait(&m->come, &m->lock, &end))
+			break;
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* Reads that bring nothing do not keep the buffers that all else needs. */
+static void little_memory_for_nothing(void **state)
+{
+	struct meeting m = { .lock = PTHREAD_MUTEX_INITIALIZER,
+			     .come = PTHREAD_COND_INITIALIZER,
+			     .call = "read_data" };
+	struct vfm_migrate_opts opts = rig_opts();
+	struct urig u;
+
+	(void)state;
+	opts.memory_limit = 1; /* three buffers */
+	urig_open(&u, 6, "state=64K,bar=8K", 64 * KIB);
+	urig_start(&u, 100, 7);
+	for (size_t i = 0; i < u.n; i++) {
+		u.ws[i]->no_info = true; /* so all of them are read up to "nothing now" */
+		u.ws[i]->hook = read_in_threes;
+		u.ws[i]->user = &m;
+	}
+	assert_int_equal(urig_migrate(&u, &opts), 0);
+	assert_true(u.report.rounds >= 1);
+	urig_check_moved(&u);
+	urig_close(&u);
 }
 
 /* One that is in the middle of a long step does not keep those from working that are not. */
@@ -539,6 +592,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_size_and_feature_set),
 		cmocka_unit_test(little_memory_for_much),
+		cmocka_unit_test(over_several_channels),
 		cmocka_unit_test(devices_of_all_kinds),
 		cmocka_unit_test(a_unit_that_is_paused),
 		cmocka_unit_test(the_log_is_that_of_all),
@@ -547,6 +601,7 @@ int main(void)
 		cmocka_unit_test(nobody_runs_before_all_are_quiet),
 		cmocka_unit_test(nobody_goes_back_before_all_are_quiet),
 		cmocka_unit_test(all_at_the_same_time),
+		cmocka_unit_test(little_memory_for_nothing),
 		cmocka_unit_test(others_are_served),
 		cmocka_unit_test(the_slowest_counts_or_all_by_their_hands),
 		cmocka_unit_test(a_limit_is_that_of_all),

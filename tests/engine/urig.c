@@ -123,12 +123,9 @@ bool urig_owns(struct vfm_device *dev, size_t i)
 int urig_check(struct urig *u, struct vfm_device *dev, size_t i, struct vfm_memory *mem,
 	       struct vfm_err *err)
 {
-	struct vfm_sim_state state;
 	struct vfm_sim_ring ring;
-	int ret = vfm_sim_get_state(dev, &state, err);
+	int ret = rig_check_state(dev, err);
 
-	if (!ret)
-		ret = vfm_sim_check_state(&state, err);
 	if (ret || !mem)
 		return ret;
 	ret = vfm_sim_get_ring(dev, &ring, err);

@@ -18,6 +18,10 @@
  * An exchange of a recovery is one step here, and several messages in truth. That is no
  * difference: whatever a side acts upon when it hears it stays true for ever.
  *
+ * -DSTORE is the protocol with a store. A swap there is done or not, is heard of or not, or
+ * arrives when nobody waits for it any more; and a recovery asks the store alone, as if the other
+ * side could never be reached. That the store can be is all that "settled" needs then.
+ *
  * -DMUTANT=N is the same with one rule broken; tests/handover/model says how each is found.
  */
 
@@ -25,11 +29,18 @@
 #define MUTANT 0
 #endif
 
+#ifdef STORE
+#define STORED true
+#else
+#define STORED false
+#endif
+
 #define CRASHES 2
 #define CUTS 1
 #define FAULTS 1 /* writes that fail */
 
 mtype = { NONE, BEGUN, GIVING, GIVEN, KEPT, LOADING, LOADED, COMMITTED, RUNNING, RESET };
+mtype = { MOVING, STORE_KEPT, STORE_COMMITTED };
 mtype = { M_LOADED, M_COMMIT, M_RUNNING, M_ACK, M_ABORT };
 
 mtype sj = BEGUN;   /* what is on disk at the source */
@@ -38,6 +49,8 @@ bool s_runs = false, d_runs = false;   /* the devices */
 bool d_has = true;                     /* the destination's holds what was loaded */
 bool s_armed = true, d_armed = true;   /* orphans: run, and reset */
 bool s_live = true, d_live = true;     /* the halves of the migration, with their locks */
+mtype key = MOVING; /* what the store says; nobody asks it without one */
+bool late_kept = false, late_committed = false; /* swaps that are under way, and given up */
 bool s_rest = false, d_rest = false;   /* nothing is left to be done there */
 bool connected = true;
 byte crashes = 0, cuts = 0, faults = 0;
@@ -58,6 +71,22 @@ inline write(j, state, failed)
 	:: atomic { j = state; failed = false }
 	:: atomic { faults < FAULTS -> faults++; failed = true }
 	:: atomic { faults < FAULTS -> faults++; j = state; failed = true }
+	fi
+}
+
+/* What is known of it then is that it was decided, or nothing. */
+inline swap(want, late, known)
+{
+	if
+#if MUTANT == 11 /* what was decided is written over */
+	:: atomic { key = want; known = true }
+#else
+	:: atomic { key == MOVING -> key = want; known = true }
+	:: atomic { key != MOVING -> known = true }
+#endif
+	:: known = false
+	:: atomic { key == MOVING -> key = want; known = false }
+	:: atomic { key == MOVING -> late = true; known = false }
 	fi
 }
 
@@ -83,7 +112,7 @@ inline cut()
 
 proctype source()
 {
-	bool failed = false;
+	bool failed = false, known = false;
 
 	{
 		if
@@ -109,11 +138,11 @@ proctype source()
 #endif
 		if
 		:: rev?M_RUNNING
-		:: rev?M_ABORT -> goto end
+		:: rev?M_ABORT -> goto ask
 #if MUTANT == 2 /* resumes although GIVING is on disk and COMMIT is out */
 		:: S_LOST -> goto keep
 #else
-		:: S_LOST -> goto end
+		:: S_LOST -> goto ask
 #endif
 		fi;
 		write(sj, GIVEN, failed);
@@ -124,6 +153,24 @@ proctype source()
 		s_rest = true;
 		send(fwd, M_ACK);
 		goto end;
+ask:
+		if
+		:: !STORED -> goto end
+		:: else
+		fi;
+		swap(STORE_KEPT, late_kept, known);
+		if
+#if MUTANT == 12 /* takes it back although it has not heard what became of its swap */
+		:: !known
+#else
+		:: !known -> goto end
+#endif
+		:: known && key == STORE_KEPT
+		:: known && key == STORE_COMMITTED ->
+			write(sj, GIVEN, failed);
+			s_rest = !failed;
+			goto end
+		fi;
 keep:
 		write(sj, KEPT, failed); /* it runs whether this works or not */
 		run_s();
@@ -139,7 +186,7 @@ end:
 
 proctype destination()
 {
-	bool failed = false;
+	bool failed = false, known = false;
 
 	{
 		d_armed = false;
@@ -156,9 +203,24 @@ proctype destination()
 		:: fwd?M_COMMIT
 		:: fwd?M_ABORT -> goto refuse
 		:: goto refuse /* somebody cancels */
-		:: D_LOST -> goto end /* in doubt: stays as it is */
+		:: D_LOST -> goto lost
 		fi;
-#if MUTANT != 5 /* runs before COMMITTED is on disk */
+#ifdef STORE
+#if MUTANT == 15 /* its journal says committed before the store does */
+		write(dj, COMMITTED, failed);
+#endif
+		swap(STORE_COMMITTED, late_committed, known);
+		if
+#if MUTANT == 13 /* runs although it has not heard what became of its swap */
+		:: !known
+#else
+		:: !known -> goto end
+#endif
+		:: known && key == STORE_KEPT -> goto refuse
+		:: known && key == STORE_COMMITTED
+		fi;
+		write(dj, COMMITTED, failed); /* the store has decided, whether this works or not */
+#elif MUTANT != 5 /* runs before COMMITTED is on disk */
 		write(dj, COMMITTED, failed);
 		if
 #if MUTANT != 3 /* runs although COMMITTED could not be written */
@@ -186,10 +248,21 @@ proctype destination()
 		fi;
 #endif
 		goto end;
+lost:
+		/* in doubt: without a store it stays as it is */
+		if
+		:: !STORED -> goto end
+		:: else
+		fi;
+		swap(STORE_KEPT, late_kept, known);
+		if
+		:: !known -> goto end
+		:: known
+		fi;
 refuse:
 		write(dj, RESET, failed);
 		if
-		:: failed -> goto end
+		:: failed && key != STORE_KEPT -> goto end
 		:: else
 		fi;
 		d_has = false;
@@ -220,6 +293,17 @@ proctype world()
 	od
 }
 
+/* A swap that nobody waits for arrives, or never does. */
+proctype network()
+{
+	do
+	:: atomic { late_kept && key == MOVING -> key = STORE_KEPT }
+	:: atomic { late_committed && key == MOVING -> key = STORE_COMMITTED }
+	:: atomic { late_kept -> late_kept = false }
+	:: atomic { late_committed -> late_committed = false }
+	od
+}
+
 /*
  * Recovery on both sides, by whom no half holds the lock. Each line is a step of its own,
  * after which the recovery may die and be begun again: so it needs no crashes.
@@ -234,6 +318,27 @@ proctype recovery()
 	:: atomic { !d_live && dj == RESET && !d_rest -> d_has = false; d_rest = true }
 	:: atomic { !d_live && dj == COMMITTED -> run_d(); dj = RUNNING; d_rest = true }
 	:: atomic { !d_live && dj == RUNNING && !d_rest -> d_rest = true }
+#ifdef STORE
+	/* nor does it act on anything against the store's word */
+	:: atomic { !s_live && sj == KEPT && key == STORE_COMMITTED -> assert(false) }
+#if MUTANT != 15
+	:: atomic { !d_live && dj == COMMITTED && key != STORE_COMMITTED -> assert(false) }
+#endif
+	:: atomic { !s_live && sj == GIVING ->
+		if
+		:: key == STORE_COMMITTED -> sj = GIVEN
+		:: else -> key = STORE_KEPT; sj = KEPT
+		fi }
+#if MUTANT == 14 /* a destination in doubt believes the source instead of asking the store */
+	:: atomic { !d_live && dj == LOADED && sj == GIVING -> dj = RESET }
+#else
+	:: atomic { !d_live && dj == LOADED ->
+		if
+		:: key == STORE_COMMITTED -> dj = COMMITTED
+		:: else -> key = STORE_KEPT; dj = RESET
+		fi }
+#endif
+#else
 	/* these need what the other side says */
 #if MUTANT == 9 /* the source takes it back before RESET is on disk at the destination */
 	:: atomic { !s_live && !d_live && sj == GIVING && dj == LOADED -> sj = KEPT }
@@ -251,6 +356,7 @@ proctype recovery()
 #if MUTANT == 8 /* a destination in doubt does */
 	:: atomic { !d_live && dj == LOADED -> dj = COMMITTED }
 #endif
+#endif
 	od
 }
 
@@ -264,6 +370,6 @@ proctype clock()
 	od
 }
 
-init { atomic { run source(); run destination(); run world(); run recovery(); run clock() } }
+init { atomic { run source(); run destination(); run world(); run network(); run recovery(); run clock() } }
 
 ltl settled { <>[] (s_runs != d_runs && s_rest && d_rest) }
