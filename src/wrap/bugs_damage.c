@@ -238,6 +238,8 @@ static int write_past_buffer(struct vfm_device *dev, const void *buf, size_t len
 {
 	struct vfm_fault *f = vfm_fault_of(dev);
 
+	if (!is_resuming(dev))
+		return vfm_pass_write_data(dev, buf, len, err);
 	f->bytes += len;
 	if (!f->count[0] || f->bytes <= f->count[0])
 		return vfm_pass_write_data(dev, buf, len, err);

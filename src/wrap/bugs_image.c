@@ -31,6 +31,11 @@ static bool is_resuming(enum vfm_state state)
 	return state == VFM_STATE_RESUMING;
 }
 
+static bool is_stop_copy(enum vfm_state state)
+{
+	return state == VFM_STATE_STOP_COPY;
+}
+
 /* ---- loading -------------------------------------------------------------------- */
 
 static int own_refused(struct vfm_device *dev, enum vfm_state state, struct vfm_err *err)
@@ -64,7 +69,9 @@ static int not_applied(struct vfm_device *dev, enum vfm_state state, struct vfm_
 static int short_write_lost(struct vfm_device *dev, const void *buf, size_t len,
 			    struct vfm_err *err)
 {
-	return len < SHORT ? 0 : vfm_pass_write_data(dev, buf, len, err);
+	if (len < SHORT && is_behind(dev, is_resuming))
+		return 0;
+	return vfm_pass_write_data(dev, buf, len, err);
 }
 
 /* vfm_fault.count[0]: it was loaded; .flag: and has run since. */
@@ -212,7 +219,7 @@ static ssize_t position_lost(struct vfm_device *dev, void *buf, size_t len, stru
 
 	if (!tape)
 		return -ENOMEM;
-	again = precopy ? 0 : vfm_tape_take(tape, buf, len);
+	again = is_behind(dev, is_stop_copy) ? vfm_tape_take(tape, buf, len) : 0;
 	if (again)
 		return (ssize_t)again;
 	n = vfm_pass_read_data(dev, buf, len, err);
@@ -299,7 +306,7 @@ const struct vfm_bug vfm_bugs_image[] = {
 		.is = { .name = "load-not-applied",
 			.title = "an image is checked, and the state stays what it was",
 			.where = "" },
-		.rules = { "v2.image.carries-change" },
+		.rules = { "v2.image.carries-change", "v2.stop.dma-goes-on-loaded" },
 		.ops = { .set_state = not_applied },
 	},
 	{
@@ -329,7 +336,7 @@ const struct vfm_bug vfm_bugs_image[] = {
 			.title = "STOP_COPY begins again with what PRE_COPY has given",
 			.where = "Linux, hisi_acc, CVE-2023-52453: the position in the session was "
 				 "not used when pre-copy was added" },
-		.rules = { "v2.image.precopy-continues" },
+		.rules = { "v2.image.precopy-continues", "v2.session.kept-by-stop-copy" },
 		.needs = VFM_MIGRATION_PRE_COPY,
 		.ops = { .read_data = position_lost, .set_state = new_tape },
 	},

@@ -70,6 +70,12 @@ static int forget_end(struct vfm_device *dev, enum vfm_state state, struct vfm_e
 	return VFM_PASS(vfm_pass_inner(dev), set_state, err, state);
 }
 
+static int forget_with_reset(struct vfm_device *dev, struct vfm_err *err)
+{
+	vfm_fault_of(dev)->flag = false;
+	return vfm_pass_reset(dev, err);
+}
+
 const struct vfm_bug vfm_bugs_stream[] = {
 	{
 		.is = { .name = "stop-copy-not-ready",
@@ -108,7 +114,9 @@ const struct vfm_bug vfm_bugs_stream[] = {
 				 "2023" },
 		.rules = { "v2.stream.stop-copy-after-drained-precopy" },
 		.needs = VFM_MIGRATION_PRE_COPY,
-		.ops = { .read_data = remembered_end, .set_state = forget_end },
+		.ops = { .read_data = remembered_end,
+			 .set_state = forget_end,
+			 .reset = forget_with_reset },
 	},
 };
 const size_t vfm_nr_bugs_stream = VFM_ARRAY_SIZE(vfm_bugs_stream);

@@ -315,7 +315,8 @@ const struct vfm_bug vfm_bugs_v1_state[] = {
 	{
 		VFM_V1_BUG("v1-area-unaligned", "an area that can be mapped begins within a page",
 			   ""),
-		.rules = { "v1.region.areas-are-pages" },
+		.rules = { "v1.region.areas-are-pages", "v2.describe.areas-inside",
+			   "v2.describe.areas-can-be-mapped" },
 		.ops = { .get_region = area_unaligned },
 	},
 	{
