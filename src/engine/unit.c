@@ -263,9 +263,11 @@ bool vfm_unit_try(struct vfm_engine *e, vfm_step *step, int what)
 bool vfm_unit_has_level(const struct vfm_engine *e, int level)
 {
 	for (size_t i = 0; i < e->nr_members; i++) {
-		bool p2p = e->members[i].migration & VFM_MIGRATION_P2P;
+		const struct vfm_member *m = &e->members[i];
 
-		if (level == VFM_LEVEL_LAST || p2p == (level == VFM_LEVEL_P2P))
+		/* Of one that a hand has, it is not known yet. */
+		if (level == VFM_LEVEL_LAST || m->busy ||
+		    !(m->migration & VFM_MIGRATION_P2P) == (level == VFM_LEVEL_SOLO))
 			return true;
 	}
 	return false;
