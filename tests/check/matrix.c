@@ -24,7 +24,7 @@
 #include "check/check.h"
 #include "wrap/wrap.h"
 
-#define TIMEOUT_MS 4000
+#define TIMEOUT_MS 10000
 #define PROCESSES 4
 
 /* Several chunks, and a section of which a part can be mapped: all there is to v1. */
