@@ -106,7 +106,7 @@ static int from_resuming(struct vfm_trial *t)
 		if (!ret)
 			ret = goes(t, VFM_STATE_RESUMING, (enum vfm_state)to);
 	}
-	free(image.data);
+	vfm_image_free(&image);
 	return ret;
 }
 

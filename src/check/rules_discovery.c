@@ -115,7 +115,7 @@ static int ask_write(struct vfm_device *dev)
 
 static int ask_precopy_info(struct vfm_device *dev)
 {
-	struct vfm_precopy_info info;
+	struct vfm_precopy_info info = { 0 };
 
 	return vfm_device_get_precopy_info(dev, &info, NULL);
 }

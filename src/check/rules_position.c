@@ -141,7 +141,7 @@ static int load_kept_by_same_state(struct vfm_trial *t)
 		ret = vfm_session_load(t, &image);
 	if (!ret)
 		ret = load_in_halves(t, &image);
-	free(image.data);
+	vfm_image_free(&image);
 	return ret;
 }
 

@@ -88,7 +88,7 @@ static size_t step_size(const struct vfm_precopy_info *first)
 static int info_answers(struct vfm_trial *t)
 {
 	static const enum vfm_state states[] = { VFM_STATE_PRE_COPY, VFM_STATE_PRE_COPY_P2P };
-	struct vfm_precopy_info info;
+	struct vfm_precopy_info info = { 0 };
 	struct vfm_err err;
 	int ret = 0;
 
@@ -110,7 +110,7 @@ static int info_answers(struct vfm_trial *t)
 
 static int info_only_in_precopy(struct vfm_trial *t)
 {
-	struct vfm_precopy_info info;
+	struct vfm_precopy_info info = { 0 };
 	int ret = enter(t, &info);
 
 	for (unsigned int s = 0; !ret && s < VFM_NR_STATES; s++) {
@@ -161,7 +161,7 @@ static int info_is_answered(struct vfm_trial *t)
 /* v1 has one register for both, and it may be 0 at first. */
 static int initial_not_zero(struct vfm_trial *t)
 {
-	struct vfm_precopy_info info;
+	struct vfm_precopy_info info = { 0 };
 	struct vfm_protocol protocol;
 	int ret;
 
@@ -177,7 +177,7 @@ static int initial_not_zero(struct vfm_trial *t)
 
 static int dirty_begins_at_zero(struct vfm_trial *t)
 {
-	struct vfm_precopy_info info;
+	struct vfm_precopy_info info = { 0 };
 	int ret = enter(t, &info);
 
 	if (!ret && info.dirty_bytes)
@@ -263,7 +263,7 @@ static int initial_ends(struct vfm_trial *t)
 /* A device that changes by itself may say so several times; each time there must be data. */
 static int dirty_can_be_read(struct vfm_trial *t)
 {
-	struct vfm_precopy_info info;
+	struct vfm_precopy_info info = { 0 };
 	size_t n = 1;
 	int ret = enter(t, &info);
 
@@ -287,7 +287,7 @@ static int dirty_can_be_read(struct vfm_trial *t)
 
 static int reinit_has_initial(struct vfm_trial *t)
 {
-	struct vfm_precopy_info info;
+	struct vfm_precopy_info info = { 0 };
 	int ret = enter(t, &info);
 
 	for (unsigned int i = 0; !ret && i < 2; i++) {

@@ -138,7 +138,7 @@ static int ends_with_resuming(struct vfm_trial *t)
 		ret = vfm_session_load(t, &image);
 	if (!ret)
 		ret = write_refused(t, "in STOP, after an image was loaded and proven");
-	free(image.data);
+	vfm_image_free(&image);
 	return ret;
 }
 
@@ -156,7 +156,7 @@ static int load_begins_anew(struct vfm_trial *t)
 		ret = vfm_trial_skip(t, "it never wants an image");
 	if (!ret)
 		ret = vfm_session_load(t, &image);
-	free(image.data);
+	vfm_image_free(&image);
 	if (!ret && vfm_device_set_state(t->dev, VFM_STATE_RESUMING, &err))
 		ret = vfm_trial_blocked(t, &err);
 	if (ret || vfm_device_set_state(t->dev, VFM_STATE_STOP, NULL))
