@@ -118,8 +118,8 @@ static int change(struct vfm_trial *t)
 /* Long enough for a device that changes by itself to have done so. */
 #define LET_RUN_MS 50
 
-/* Whether a fresh device that ran for a while has not changed by that. */
-static int stands_still(struct vfm_trial *t, const struct vfm_image *fresh, bool *still)
+/* Whether one that was reset to @seen gives that again when it has run for a while. */
+static int stands_still(struct vfm_trial *t, const struct vfm_image *seen, bool *still)
 {
 	struct vfm_image later = { 0 };
 	int ret = vfm_trial_go(t, VFM_STATE_RUNNING);
@@ -130,7 +130,7 @@ static int stands_still(struct vfm_trial *t, const struct vfm_image *fresh, bool
 		poll(NULL, 0, LET_RUN_MS);
 	if (!ret)
 		ret = vfm_trial_save(t, &later);
-	*still = !ret && same_image(fresh, &later);
+	*still = !ret && same_image(seen, &later);
 	vfm_image_free(&later);
 	return ret;
 }
@@ -143,7 +143,7 @@ static int compare_fresh(struct vfm_trial *t, const struct vfm_image *i)
 
 	if (same_image(&i[0], &i[1]) && same_image(&i[0], &i[2]))
 		return 0;
-	ret = stands_still(t, &i[0], &still);
+	ret = stands_still(t, &i[2], &still);
 	if (ret)
 		return ret;
 	if (!still || !same_image(&i[0], &i[1]))
