@@ -418,7 +418,8 @@ static void rounds_that_end(void **state)
 
 		open_rig(&r, "state=4K,bar=8K", 4 * MIB);
 		rig_start(&r, 0);
-		if (migrate_while_written(&r, &wr)) fail_msg("%s", r.err.msg);
+		if (migrate_while_written(&r, &wr))
+			fail_msg("%s", r.err.msg);
 		assert_int_equal(r.report.rounds, runs[i].rounds);
 		assert_int_equal(after_stop(&r), runs[i].left * PAGE);
 		check_same(&r);
