@@ -47,13 +47,15 @@ void cmd_json_free(struct cmd_json *j)
 	free(j);
 }
 
-/* Takes @value; NULL is a failure to make it. */
+/* Takes @value; NULL is a failure to make it. Without an object there is nowhere to put it. */
 static void add(struct cmd_json *j, const char *key, json_t *value)
 {
 	json_t *into;
 
-	if (!j)
+	if (!j) {
+		json_decref(value);
 		return;
+	}
 	into = j->open[j->depth - 1];
 	if (key ? json_object_set_new(into, key, value) : json_array_append_new(into, value))
 		j->bad = true;
@@ -100,9 +102,9 @@ void cmd_json_hex(struct cmd_json *j, const char *key, int width, uint64_t value
 
 static void open_with(struct cmd_json *j, const char *key, json_t *value)
 {
+	add(j, key, value);
 	if (!j)
 		return;
-	add(j, key, value);
 	if (j->depth < DEPTH_MAX)
 		j->open[j->depth++] = value;
 	else

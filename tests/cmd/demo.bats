@@ -14,7 +14,10 @@ nothing_left() {
 }
 
 no_process() {
-	! pgrep -f "$T/tmp/vfmig-demo-" >/dev/null
+	local found=0
+	pgrep -f "$T/tmp/vfmig-demo-" >/dev/null || found=$?
+	# 1 is none; a pgrep that fails, or is not there, has not looked
+	((found == 1))
 }
 
 demo() {
