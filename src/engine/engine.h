@@ -99,10 +99,12 @@ struct vfm_rates {
 	uint32_t phases;
 };
 
-/** struct vfm_left - what is still to be moved of all devices, and dirty memory; as struct vfm_rest
+/**
+ * struct vfm_left - what is still to be moved of all devices, and dirty memory; as struct vfm_rest
  */
 struct vfm_left {
 	uint64_t initial;
+	uint64_t pending;
 	uint64_t device;
 	bool device_known;
 	uint64_t memory;
@@ -151,10 +153,11 @@ struct vfm_left {
  * @rates: the last that was told by the destination
  * @rates_ns: when we told ours
  * @phases: PHASE records written or seen
- * @round_trip_ns: the shortest that was seen, 0: none
+ * @round_trip_ns: the shortest of @round_trips, 0: none
  * @left: what was left when it was looked last
  * @least: the prediction as it would be if a busy moment spoiled what was measured with little;
  *	else that of the report
+ * @unsure: the prediction is a guess, and another round would measure what is missing
  */
 struct vfm_engine {
 	struct vfm_member *members;
@@ -212,8 +215,10 @@ struct vfm_engine {
 	uint64_t rates_ns;
 	uint32_t phases;
 	uint64_t round_trip_ns;
+	unsigned int round_trips;
 	struct vfm_left left;
 	struct vfm_prediction least;
+	bool unsure;
 };
 
 /** vfm_engine_opts() - a caller's options, of whatever size; NULL for the defaults. */

@@ -29,6 +29,14 @@
 /* Of two measurements of the wire, one this much surer than the other is taken for both. */
 #define SURER 2
 
+/*
+ * Rounds after which a prediction that is a guess is left to be one, and what another round has to
+ * have to be worth it: bytes, a part of all that is left.
+ */
+#define SURE_ROUNDS 5
+#define WORTH_BYTES (UINT64_C(1) << 20)
+#define WORTH_PART 8
+
 /* Room for the words of a prediction. */
 #define WORDS 160
 
@@ -116,6 +124,7 @@ static int estimate(struct vfm_engine *e)
 		const struct vfm_rest *rest = &e->members[i].rest;
 
 		left->initial = add_sizes(left->initial, rest->initial);
+		left->pending = add_sizes(left->pending, rest->pending);
 		left->device = add_sizes(left->device, rest->device);
 		left->device_known &= rest->device_known;
 	}
@@ -203,6 +212,14 @@ static void share_cost(struct vfm_cost *a, struct vfm_cost *b)
 		*b = *a;
 }
 
+/* Whether the next round has enough to measure with. */
+static bool worth_a_round(const struct vfm_left *left)
+{
+	uint64_t flows = add_sizes(left->pending, left->memory);
+
+	return flows >= WORTH_BYTES && flows >= add_sizes(left->device, left->memory) / WORTH_PART;
+}
+
 static void predict(struct vfm_engine *e)
 {
 	struct vfm_forecast f = {
@@ -226,6 +243,7 @@ static void predict(struct vfm_engine *e)
 	forecast_arcs(e, &f);
 	vfm_predict(&e->least, &f);
 	e->report.prediction = e->least;
+	e->unsure = vfm_forecast_unsure(&f) && worth_a_round(&e->left);
 	if (doubt(e, &f)) {
 		vfm_predict(&e->least, &f);
 		e->least.assumed = true;
@@ -278,8 +296,8 @@ static int over_limit(struct vfm_engine *e, bool late)
 }
 
 /*
- * What was measured with too little is measured again by another round. When there is none
- * any more, a device is not refused because of what a busy moment may have made of it.
+ * What was measured with too little is measured again by another round, which also leaves less to
+ * stop for. When there is none any more, a device is not refused because of what a busy moment may have made of it.
  */
 static int weigh(struct vfm_engine *e)
 {
@@ -291,6 +309,8 @@ static int weigh(struct vfm_engine *e)
 	if (ret)
 		return ret;
 	predict(e);
+	if (!last && !late && e->unsure && e->report.rounds < SURE_ROUNDS)
+		return GO_ON;
 	if (!e->left.initial && fits(e, &e->report.prediction))
 		return STOP;
 	/* To read initial data first is a recommendation, and without a limit all may wait. */

@@ -35,6 +35,9 @@
 /* How long a busy machine may keep us waiting in the middle of a measurement. */
 #define MOMENT_NS 5e7
 
+/* A prediction that may be off by more than this part because of the data's costs is a guess. */
+#define UNSURE_PART 0.15
+
 /* A step is judged from others, which may be of another kind. */
 #define ARC_ERROR 0.5
 #define ARC_ERROR_NS 5e4
@@ -259,6 +262,16 @@ void vfm_predict(struct vfm_prediction *p, const struct vfm_forecast *f)
 			     [VFM_PART_ROUND_TRIPS] = 2 * f->round_trip.ns,
 		     },
 		     VFM_NR_PARTS);
+}
+
+bool vfm_forecast_unsure(const struct vfm_forecast *f)
+{
+	double memory = (double)f->memory_bytes * f->memory.ns;
+	struct transfer t;
+
+	transfer_of(&t, f);
+	return t.error + memory * f->memory.error >
+	       UNSURE_PART * (f->source_arcs.ns + memory + t.ns + f->prove.ns + f->run.ns);
 }
 
 bool vfm_prediction_fits(const struct vfm_prediction *p, unsigned int max_downtime_ms)

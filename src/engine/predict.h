@@ -120,6 +120,9 @@ struct vfm_forecast {
 /** vfm_predict() - the downtime, and what of it takes longest. */
 void vfm_predict(struct vfm_prediction *p, const struct vfm_forecast *f);
 
+/** vfm_forecast_unsure() - whether it is the data's costs that make the prediction a guess */
+bool vfm_forecast_unsure(const struct vfm_forecast *f);
+
 /**
  * vfm_prediction_fits() - whether it may be stopped under that limit
  *

@@ -517,6 +517,34 @@ static void a_doubt_is_measured_away(void **state)
 	rig_close(&r);
 }
 
+/*
+ * What fits by a guess is not stopped for while another round would both measure better and leave
+ * less: the first round is of initial data alone here, and everything else would wait for the stop.
+ */
+static void a_guess_is_not_stopped_for(void **state)
+{
+	struct vfm_migrate_opts opts = rig_opts();
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "state=16M,initial=64K,dirty=0", 0);
+	rig_start(&r, 0);
+	opts.max_downtime_ms = 60000;
+	assert_int_equal(rig_migrate(&r, &opts), 0);
+	assert_in_range(r.report.rounds, 2, 5);
+	assert_in_range(r.report.prediction.device_bytes, 0, 8 * MIB);
+	rig_check_moved(&r);
+	rig_close(&r);
+	/* but not beyond the rounds that are allowed */
+	rig_open(&r, "state=16M,initial=64K,dirty=0", 0);
+	rig_start(&r, 0);
+	opts.max_rounds = 1;
+	assert_int_equal(rig_migrate(&r, &opts), 0);
+	assert_int_equal(r.report.rounds, 1);
+	assert_true(r.report.prediction.device_bytes > 8 * MIB);
+	rig_close(&r);
+}
+
 /* Time can be over while a destination has not loaded what it was sent. */
 static void a_destination_that_is_late(void **state)
 {
@@ -638,6 +666,7 @@ int main(void)
 		cmocka_unit_test(destinations_of_all_manners),
 		cmocka_unit_test(a_destination_that_is_deaf),
 		cmocka_unit_test(a_doubt_is_measured_away),
+		cmocka_unit_test(a_guess_is_not_stopped_for),
 		cmocka_unit_test(a_destination_that_is_late),
 		cmocka_unit_test(an_old_source_is_told_nothing),
 	};

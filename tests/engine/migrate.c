@@ -31,7 +31,8 @@ static void every_feature_set(void **state)
 		rig_step(r.src, memory ? 3000 : 0, 50);
 		assert_int_equal(rig_migrate(&r, NULL), 0);
 		assert_true(r.report.state_bytes >= 3 * MIB);
-		assert_int_equal(r.report.rounds, memory || f & VFM_MIGRATION_PRE_COPY ? 1 : 0);
+		/* one more if the first one measured too little to predict with */
+		assert_int_equal(r.report.rounds > 0, memory || f & VFM_MIGRATION_PRE_COPY);
 		assert_int_equal(r.report.memory_bytes, memory ? 4 * MIB : 0);
 		assert_false(r.report.all_dirty);
 		assert_true(r.report.downtime_us && r.report.downtime_us <= r.report.total_us);

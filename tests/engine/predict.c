@@ -386,6 +386,28 @@ static void errors_only_grow(void **state)
 	assert_true(other.assumed && !one.assumed);
 }
 
+/* A guess is what the data's costs make so; steps are not measured better by reading more. */
+static void a_guess_is_known(void **state)
+{
+	struct vfm_forecast f = nothing_left();
+
+	(void)state;
+	f.prove.error = 500 * MS;
+	assert_false(vfm_forecast_unsure(&f));
+	f.device_bytes = 100 * MIB;
+	f.save.error = f.wire.error = f.load.error = 0.1;
+	assert_false(vfm_forecast_unsure(&f));
+	f.save.error = f.wire.error = f.load.error = 0.5;
+	assert_true(vfm_forecast_unsure(&f));
+	f.prove.ns = 1e12; /* beside that it does not matter */
+	assert_false(vfm_forecast_unsure(&f));
+	f.prove.ns = f.device_bytes = 0;
+	assert_false(vfm_forecast_unsure(&f));
+	f.memory_bytes = 100 * MIB;
+	f.memory.error = 0.5;
+	assert_true(vfm_forecast_unsure(&f));
+}
+
 static void what_was_assumed_is_said(void **state)
 {
 	(void)state;
@@ -508,6 +530,7 @@ int main(void)
 		cmocka_unit_test(back_pressure_is_not_the_wire),
 		cmocka_unit_test(the_last_step_is_hidden),
 		cmocka_unit_test(errors_only_grow),
+		cmocka_unit_test(a_guess_is_known),
 		cmocka_unit_test(what_was_assumed_is_said),
 		cmocka_unit_test(absurd_values),
 		cmocka_unit_test(limits),
