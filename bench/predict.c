@@ -26,7 +26,7 @@
 /* Every case has this long at most to come below its limit. */
 #define MAX_ROUNDS 40
 
-/* With a BAR, which waits for the stop, none is so short that a busy moment is more than the aim. */
+/* A BAR waits for the stop: so none is so short that a busy moment is more than the aim. */
 static const struct {
 	const char *params;
 	unsigned int max_downtime_ms;

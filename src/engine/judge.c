@@ -296,8 +296,9 @@ static int over_limit(struct vfm_engine *e, bool late)
 }
 
 /*
- * What was measured with too little is measured again by another round, which also leaves less to
- * stop for. When there is none any more, a device is not refused because of what a busy moment may have made of it.
+ * What was measured with too little is measured again by another round, which also leaves less
+ * to stop for. When there is none any more, a device is not refused because of what a busy moment
+ * may have made of it.
  */
 static int weigh(struct vfm_engine *e)
 {
