@@ -214,13 +214,14 @@ kill_each() {
 	wait_until idle "$URI_a"
 	wait_until idle "$URI_b"
 	"$VFMIG" recover --json "$T/ja" >"$T/json"
+	cat "$T/json"
 	[[ $(jq -r '.journals[0] | [.by_store, .settled, .removed] | join(" ")' "$T/json") == "true true true" ]]
 	"$VFMIG" recover "$T/jb"
 	exactly_one
 }
 
 moving() {
-	[[ -n $(ls "$T/ja") && -n $(ls "$T/jb") ]]
+	[[ -n $(ls "$T/ja") && -n $(ls "$T/jb") && $(etcd_keys 2>/dev/null) == vfmig/owner/nic0 ]]
 }
 
 # one_unit: the two devices of one side run with what the source's had, and none of the other

@@ -68,7 +68,9 @@ one_owner() {
 		owner=source
 	elif [[ $a == "STOP 1 "* && $b == "$(<"$T/a.before")" ]]; then
 		owner=destination
-	elif [[ $a == "STOP 1 "* && ($b == "STOP 1 "* || $b == "RUNNING 2 "*) ]]; then
+	elif [[ $a == STOP?(_COPY)" 1 "* && ($b == "STOP 1 "* || $b == "RUNNING 2 "*) ]]; then
+		# the source was killed when it had told its server to keep the device as it is,
+		# and had perhaps not taken its last step
 		owner=none
 	else
 		echo "source: $a"
