@@ -189,9 +189,9 @@ int vfm_journal_remove(struct vfm_journal *j, struct vfm_err *err)
 	return 0;
 }
 
-static int lock(struct vfm_journal *j, struct vfm_err *err)
+static int lock(struct vfm_journal *j, int how, struct vfm_err *err)
 {
-	if (!flock(j->fd, LOCK_EX | LOCK_NB))
+	if (!flock(j->fd, how | LOCK_NB))
 		return 0;
 	if (errno == EWOULDBLOCK)
 		return vfm_fail(err, -EBUSY, "journal %s is in use: its migration is under way",
@@ -202,7 +202,7 @@ static int lock(struct vfm_journal *j, struct vfm_err *err)
 static int create_file(struct vfm_journal *j, struct vfm_err *err)
 {
 	j->fd = openat(j->dir, j->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	return j->fd < 0 ? fail_io(j, "create", err) : lock(j, err);
+	return j->fd < 0 ? fail_io(j, "create", err) : lock(j, LOCK_EX, err);
 }
 
 /*
@@ -280,17 +280,16 @@ static int damaged(const struct vfm_journal *j, uint64_t offset, const char *wha
 			what);
 }
 
-static int open_file(struct vfm_journal *j, size_t *size, struct vfm_err *err)
+static int open_file(struct vfm_journal *j, int mode, struct vfm_err *err)
+{
+	j->fd = openat(j->dir, j->name, mode | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	return j->fd < 0 ? fail_io(j, "open", err) : 0;
+}
+
+static int check_file(struct vfm_journal *j, size_t *size, struct vfm_err *err)
 {
 	struct stat st;
-	int ret;
 
-	j->fd = openat(j->dir, j->name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (j->fd < 0)
-		return fail_io(j, "open", err);
-	ret = lock(j, err);
-	if (ret)
-		return ret;
 	if (fstat(j->fd, &st))
 		return fail_io(j, "look at", err);
 	/* Whoever had it may just have removed it. */
@@ -375,22 +374,27 @@ static int parse_records(struct vfm_journal *j, const uint8_t *bytes, size_t siz
 	return 0;
 }
 
-static int load(struct vfm_journal *j, struct vfm_err *err)
+static int parse(struct vfm_journal *j, uint8_t *bytes, struct vfm_err *err)
 {
-	vfm_auto_free uint8_t *bytes = NULL;
 	size_t size = 0;
-	int ret = open_file(j, &size, err);
+	int ret = check_file(j, &size, err);
 
-	if (ret)
-		return ret;
-	bytes = malloc(FILE_MAX);
-	if (!bytes)
-		return vfm_fail(err, -ENOMEM, "journal: no memory");
-	ret = read_file(j, bytes, size, err);
+	if (!ret)
+		ret = read_file(j, bytes, size, err);
 	if (!ret)
 		ret = parse_head(j, bytes, size, err);
+	return ret ? ret : parse_records(j, bytes, size, err);
+}
+
+static int load(struct vfm_journal *j, struct vfm_err *err)
+{
+	vfm_auto_free uint8_t *bytes = malloc(FILE_MAX);
+	int ret = bytes ? open_file(j, O_RDWR, err) : vfm_fail(err, -ENOMEM, "journal: no memory");
+
 	if (!ret)
-		ret = parse_records(j, bytes, size, err);
+		ret = lock(j, LOCK_EX, err);
+	if (!ret)
+		ret = parse(j, bytes, err);
 	if (!ret)
 		ret = write_at(j, bytes + j->end - RECORD_SIZE, RECORD_SIZE, j->end - RECORD_SIZE,
 			       err);
@@ -399,17 +403,58 @@ static int load(struct vfm_journal *j, struct vfm_err *err)
 	return ret;
 }
 
-int vfm_journal_open(struct vfm_journal **out, int dir, const char *name, struct vfm_err *err)
+/*
+ * One that is being made is not locked for a moment, and whoever locked it then would be in its
+ * maker's way: what can be read whole is locked by its maker, if that lives.
+ */
+static int look(struct vfm_journal *j, struct vfm_err *err)
+{
+	vfm_auto_free uint8_t *bytes = malloc(FILE_MAX);
+	size_t size;
+	int ret = bytes ? open_file(j, O_RDONLY, err)
+			: vfm_fail(err, -ENOMEM, "journal: no memory");
+
+	if (!ret)
+		ret = parse(j, bytes, err);
+	if (!ret)
+		ret = lock(j, LOCK_SH, err);
+	return ret ? ret : check_file(j, &size, err);
+}
+
+/* A journal that is in the folder, but not read. */
+static int find(struct vfm_journal **out, int dir, const char *name, struct vfm_err *err)
 {
 	int own = fcntl(dir, F_DUPFD_CLOEXEC, 0);
-	struct vfm_journal *j;
-	int ret;
 
 	if (own < 0)
 		return vfm_fail(err, -errno, "open journal %s: %s", name, strerror(errno));
-	j = new_journal(own, name);
-	if (!j)
-		return vfm_fail(err, -ENOMEM, "journal: no memory");
+	*out = new_journal(own, name);
+	return *out ? 0 : vfm_fail(err, -ENOMEM, "journal: no memory");
+}
+
+int vfm_journal_look(struct vfm_journal **out, int dir, const char *name, struct vfm_err *err)
+{
+	struct vfm_journal *j;
+	int ret = find(&j, dir, name, err);
+
+	if (ret)
+		return ret;
+	ret = look(j, err);
+	if (ret) {
+		vfm_journal_free(j);
+		return ret;
+	}
+	*out = j;
+	return 0;
+}
+
+int vfm_journal_open(struct vfm_journal **out, int dir, const char *name, struct vfm_err *err)
+{
+	struct vfm_journal *j;
+	int ret = find(&j, dir, name, err);
+
+	if (ret)
+		return ret;
 	ret = load(j, err);
 	/* Nothing has begun, so there is nothing to remember. */
 	if (ret == -ENODATA)

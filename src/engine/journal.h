@@ -71,6 +71,14 @@ int vfm_journal_open(struct vfm_journal **out, int dir, const char *name,
 		     struct vfm_err *err) VFM_MUST_CHECK;
 
 /**
+ * vfm_journal_look() - as vfm_journal_open(), but to read only: nothing is written or removed
+ *
+ * What is not whole yet is -ENODATA or -EBADMSG.
+ */
+int vfm_journal_look(struct vfm_journal **out, int dir, const char *name,
+		     struct vfm_err *err) VFM_MUST_CHECK;
+
+/**
  * vfm_journal_append() - one more record; it is on disk when this returns 0
  * @flags: those that stay are added
  *
@@ -84,6 +92,19 @@ int vfm_journal_remove(struct vfm_journal *j, struct vfm_err *err) VFM_MUST_CHEC
 
 /** vfm_journal_free() - close; accepts NULL. */
 void vfm_journal_free(struct vfm_journal *j);
+
+/**
+ * vfm_journal_check_left() - that no migration of these devices was left open in the folder
+ * @head: of the migration that is about to begin
+ *
+ * One that a crash left would, recovered later, be carried out at a device that has been moved by
+ * then. Not those with a store, which knows which is the last; nor what cannot be read: who
+ * recovers is told of that.
+ *
+ * -EBUSY: there is one.
+ */
+int vfm_journal_check_left(const char *dir, const struct vfm_journal_head *head,
+			   struct vfm_err *err) VFM_MUST_CHECK;
 
 /**
  * vfm_journal_list() - names of the journals in a folder, sorted

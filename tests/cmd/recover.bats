@@ -145,6 +145,17 @@ giving() {
 	[[ -z $(ls "$T/ja") ]]
 }
 
+@test "what was left open is settled before the device is moved again" {
+	in_doubt
+	fails 1 "$URI_a: an earlier migration of it was left open (source, giving" \
+		"$VFMIG" migrate --journal "$T/ja" "$URI_a" sim:dma,state=1M
+	[[ $(device "$URI_a") == "STOP 1 "* ]]
+	wait_until idle "$URI_a"
+	"$VFMIG" recover --owner source "$T/ja"
+	wait_until idle "$URI_a"
+	"$VFMIG" migrate --journal "$T/ja" "$URI_a" sim:dma,state=1M
+}
+
 @test "the other side knows" {
 	in_doubt
 	both_recover "$T/ja" "$T/jb"

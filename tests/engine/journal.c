@@ -206,6 +206,53 @@ static void it_is_opened_once(void **state)
 	vfm_journal_free(j);
 }
 
+/*
+ * What is left open of a device stands in the way of its next migration: not if it is settled, if a
+ * store knows better, if its migration is under way, if it is of another device or cannot be read.
+ */
+static void what_was_left_is_in_the_way(void **state)
+{
+	static const char *const others[] = { "sim:other" }, *const ours[] = { "x", "sim:dma" };
+	struct vfm_journal_head old = head, next = head;
+	struct vfm_journal *j;
+	struct vfm_err err;
+
+	(void)state;
+	unlink(path);
+	next.who.id[15] = 9;
+	next.uris = ours;
+	old.store = old.key = old.store_tls = old.store_node = NULL;
+	assert_int_equal(vfm_journal_check_left(dir, &next, &err), 0);
+	assert_int_equal(vfm_journal_create(&j, dir, &old, 0, NULL), 0);
+	assert_int_equal(vfm_journal_check_left(dir, &next, &err), 0);
+	vfm_journal_free(j);
+	assert_int_equal(vfm_journal_check_left(dir, &next, &err), -EBUSY);
+	assert_non_null(strstr(err.msg, "sim:dma: an earlier migration"));
+	assert_non_null(strstr(err.msg, name));
+	next.uris = others;
+	next.nr_uris = 1;
+	assert_int_equal(vfm_journal_check_left(dir, &next, &err), 0);
+	next = head;
+	/* looking has changed nothing, and is in nobody's way */
+	assert_int_equal(vfm_journal_open(&j, folder, name, &err), 0);
+	assert_int_equal(vfm_journal_append(j, VFM_HANDOVER_KEPT, 0, &err), 0);
+	vfm_journal_free(j);
+	assert_int_equal(vfm_journal_check_left(dir, &next, &err), -EBUSY);
+	assert_int_equal(truncate(path, 100), 0);
+	assert_int_equal(vfm_journal_check_left(dir, &next, &err), 0);
+	assert_int_equal(access(path, F_OK), 0);
+	unlink(path);
+	assert_int_equal(vfm_journal_create(&j, dir, &old, 0, NULL), 0);
+	assert_int_equal(vfm_journal_append(j, VFM_HANDOVER_KEPT, VFM_JOURNAL_DONE, &err), 0);
+	vfm_journal_free(j);
+	assert_int_equal(vfm_journal_check_left(dir, &next, &err), 0);
+	write_journal();
+	assert_int_equal(vfm_journal_open(&j, folder, name, &err), 0);
+	assert_int_equal(vfm_journal_append(j, VFM_HANDOVER_GIVEN, 0, &err), 0);
+	vfm_journal_free(j);
+	assert_int_equal(vfm_journal_check_left(dir, &next, &err), 0);
+}
+
 static void a_link_is_not_followed(void **state)
 {
 	char target[64];
@@ -591,6 +638,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(every_damaged_byte_is_found),
 		cmocka_unit_test(records_of_another_journal_are_damage),
 		cmocka_unit_test(it_is_opened_once),
+		cmocka_unit_test(what_was_left_is_in_the_way),
 		cmocka_unit_test(a_link_is_not_followed),
 		cmocka_unit_test(a_full_disk_costs_the_last_word),
 		cmocka_unit_test(it_does_not_grow_without_an_end),
