@@ -411,8 +411,8 @@ static int look(struct vfm_journal *j, struct vfm_err *err)
 {
 	vfm_auto_free uint8_t *bytes = malloc(FILE_MAX);
 	size_t size;
-	int ret = bytes ? open_file(j, O_RDONLY, err)
-			: vfm_fail(err, -ENOMEM, "journal: no memory");
+	int ret =
+		bytes ? open_file(j, O_RDONLY, err) : vfm_fail(err, -ENOMEM, "journal: no memory");
 
 	if (!ret)
 		ret = parse(j, bytes, err);
