@@ -202,6 +202,7 @@ void cmd_json_prediction(struct cmd_json *j, const struct vfm_prediction *p)
 	cmd_json_u64(j, "source_arcs_us", p->source_arcs_us);
 	cmd_json_u64(j, "destination_arcs_us", p->destination_arcs_us);
 	cmd_json_u64(j, "round_trip_us", p->round_trip_us);
+	cmd_json_u64(j, "handover_us", p->handover_us);
 }
 
 static void json_sizes(struct cmd_json *j, const struct vfm_migration_report *report)

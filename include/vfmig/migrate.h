@@ -58,8 +58,9 @@ enum vfm_part {
 	VFM_PART_LOAD,		   /* loading it at the destination */
 	VFM_PART_DESTINATION_ARCS, /* steps of the destination to RUNNING */
 	VFM_PART_ROUND_TRIPS,	   /* END and LOADED, COMMIT and RUNNING */
+	VFM_PART_HANDOVER,	   /* journals, and the question to a store */
 };
-#define VFM_NR_PARTS (VFM_PART_ROUND_TRIPS + 1)
+#define VFM_NR_PARTS (VFM_PART_HANDOVER + 1)
 
 /** vfm_part_name() - "none", "source-arcs", "memory", "save", "wire", "load", and so on. */
 const char *vfm_part_name(enum vfm_part part);
@@ -76,6 +77,7 @@ const char *vfm_part_name(enum vfm_part part);
  * @save_rate, @wire_rate, @load_rate: bytes a second of the stages; 0: not known
  * @source_arcs_us, @destination_arcs_us: their steps, judged from those that were taken
  * @round_trip_us: one of the two; 0: not known
+ * @handover_us: writing down whose it is on both sides, and asking a store; 0: neither is wanted
  */
 struct vfm_prediction {
 	uint64_t downtime_us;
@@ -92,6 +94,7 @@ struct vfm_prediction {
 	uint64_t source_arcs_us;
 	uint64_t destination_arcs_us;
 	uint64_t round_trip_us;
+	uint64_t handover_us;
 };
 
 /**

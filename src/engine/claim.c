@@ -163,10 +163,12 @@ static int swap(struct vfm_claim *c, const struct vfm_claim_value *next,
 {
 	struct vfm_kv_value read = { 0 };
 	int ret = vfm_claim_value_write(next, c->value, sizeof(c->value), err);
+	uint64_t start = vfm_now_ns();
 
 	if (!ret)
 		ret = vfm_kv_swap(c->kv, c->key, c->revision, c->value, &read, c->timeout_ms, wait,
 				  err);
+	c->swap_ns = vfm_now_ns() - start;
 	if (ret < 0)
 		return ret;
 	if (!ret)

@@ -63,12 +63,14 @@ enum vfm_outcome {
  * @key: the whole of it
  * @outcome: as it was seen last
  * @now: what the key has, as far as it could be understood
+ * @swap_ns: what the last swap took
  */
 struct vfm_claim {
 	struct vfm_statement who;
 	char key[VFM_JOURNAL_KEY];
 	enum vfm_outcome outcome;
 	struct vfm_claim_value now;
+	uint64_t swap_ns;
 	/* ---- */
 	struct vfm_claim_side own;
 	struct vfm_kv *kv;

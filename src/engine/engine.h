@@ -136,6 +136,7 @@ struct vfm_left {
  * @added: all ranges of @mem were added, and perhaps mapped, by us
  * @stay: a failure that must not reset the device
  * @aborted: the peer has said itself that it failed
+ * @write_ns: what it took to have a state of ours on disk
  * @owner: decides whose the device is; NULL: COMMIT alone does
  * @claim: where a store decides: our part of its key
  * @peer_key: the key that the peer has told; empty: none
@@ -191,6 +192,7 @@ struct vfm_engine {
 	bool stay;
 	bool aborted;
 	struct vfm_owner *owner;
+	uint64_t write_ns;
 	struct vfm_claim *claim;
 	char peer_key[VFM_JOURNAL_KEY];
 	struct vfm_statement handover;

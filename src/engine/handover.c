@@ -280,6 +280,7 @@ int vfm_handover_begin(struct vfm_engine *e)
 	uint32_t flags = e->paused ? VFM_JOURNAL_PAUSED : 0;
 	struct vfm_wait wait = store_wait(e);
 	int ret = join_epoch(e);
+	uint64_t start = vfm_now_ns();
 
 	/* A source without a journal has not told a name to keep one by. */
 	if (ret || !e->opts.journal || (e->sink && !e->agreed))
@@ -301,6 +302,7 @@ int vfm_handover_begin(struct vfm_engine *e)
 	} else {
 		ret = vfm_owner_pair_new(&e->owner, e->opts.journal, &head, flags, &e->err);
 	}
+	e->write_ns = (vfm_now_ns() - start) / VFM_JOURNAL_FIRST_WRITES;
 	if (ret || !e->sink)
 		return ret;
 	return put_statement(e, VFM_HANDOVER_LOADING);

@@ -24,6 +24,9 @@
 
 #define VFM_JOURNAL_NAME 48
 
+/* What is forced to disk when one is made: a header in two parts, a record, the folder. */
+#define VFM_JOURNAL_FIRST_WRITES 4
+
 /**
  * struct vfm_journal - one that is open and locked; read what is above the line
  * @head: @head.who.state is that of the last record

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "engine/claim.h"
 
 /* What a device told and what came may differ by that: it works on until it is stopped. */
 #define TOLD_SLACK (UINT64_C(256) << 10)
@@ -25,6 +26,10 @@
 
 /* A way there and back that was not measured. */
 #define TRIP_UNKNOWN_NS 1e6
+
+/* LOADED, GIVING and COMMITTED are on disk each before the next step. One write was measured. */
+#define HANDOVER_WRITES 3
+#define HANDOVER_ERROR 0.5
 
 /* Of two measurements of the wire, one this much surer than the other is taken for both. */
 #define SURER 2
@@ -161,6 +166,17 @@ void vfm_judge_sizes(struct vfm_engine *e)
 
 /* ---- what it comes to ------------------------------------------------------- */
 
+/* A destination's journal is taken to be like ours. */
+static void forecast_handover(const struct vfm_engine *e, struct vfm_forecast *f)
+{
+	if (!e->owner)
+		return;
+	f->handover.ns =
+		(double)(e->write_ns * HANDOVER_WRITES + (e->claim ? e->claim->swap_ns : 0));
+	f->handover.error = f->handover.ns * HANDOVER_ERROR;
+	f->handover.known = true;
+}
+
 /* A source that has taken no step yet is taken to be like its destination. */
 static void forecast_arcs(const struct vfm_engine *e, struct vfm_forecast *f)
 {
@@ -241,6 +257,7 @@ static void predict(struct vfm_engine *e)
 	if (!f.memory.known)
 		limit_cost(&f.memory, e->opts.rate);
 	forecast_arcs(e, &f);
+	forecast_handover(e, &f);
 	vfm_predict(&e->least, &f);
 	e->report.prediction = e->least;
 	e->unsure = vfm_forecast_unsure(&f) && worth_a_round(&e->left);

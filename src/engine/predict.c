@@ -234,10 +234,11 @@ void vfm_predict(struct vfm_prediction *p, const struct vfm_forecast *f)
 
 	transfer_of(&t, f);
 	error = square(f->source_arcs.error) + square(memory * f->memory.error) + square(t.error) +
-		square(f->prove.error + f->run.error) + square(2 * f->round_trip.error);
+		square(f->prove.error + f->run.error) + square(2 * f->round_trip.error) +
+		square(f->handover.error);
 	*p = (struct vfm_prediction){
 		.downtime_us = to_us(f->source_arcs.ns + memory + t.ns + f->prove.ns +
-				     f->round_trip.ns + commit),
+				     f->round_trip.ns + commit + f->handover.ns),
 		.error_us = to_us(sqrt(error) + NOISE_NS),
 		.assumed = !f->size_known ||
 			   (f->device_bytes && !(f->save.known && f->wire.known)) ||
@@ -250,6 +251,7 @@ void vfm_predict(struct vfm_prediction *p, const struct vfm_forecast *f)
 		.source_arcs_us = to_us(f->source_arcs.ns),
 		.destination_arcs_us = to_us(f->prove.ns + f->run.ns),
 		.round_trip_us = to_us(f->round_trip.ns),
+		.handover_us = to_us(f->handover.ns),
 	};
 	find_longest(p,
 		     (const double[]){
@@ -260,6 +262,7 @@ void vfm_predict(struct vfm_prediction *p, const struct vfm_forecast *f)
 			     [VFM_PART_LOAD] = t.load,
 			     [VFM_PART_DESTINATION_ARCS] = f->prove.ns + f->run.ns,
 			     [VFM_PART_ROUND_TRIPS] = 2 * f->round_trip.ns,
+			     [VFM_PART_HANDOVER] = f->handover.ns,
 		     },
 		     VFM_NR_PARTS);
 }
@@ -290,6 +293,7 @@ static const char *const part_names[VFM_NR_PARTS] = {
 	[VFM_PART_LOAD] = "load",
 	[VFM_PART_DESTINATION_ARCS] = "destination-arcs",
 	[VFM_PART_ROUND_TRIPS] = "round-trips",
+	[VFM_PART_HANDOVER] = "handover",
 };
 
 VFM_API const char *vfm_part_name(enum vfm_part part)
@@ -336,6 +340,11 @@ void vfm_prediction_words(const struct vfm_prediction *p, char *text, size_t roo
 	case VFM_PART_ROUND_TRIPS:
 		snprintf(text, room, "the way there and back takes longest, 2 times %.1f ms",
 			 (double)p->round_trip_us / 1000);
+		break;
+	case VFM_PART_HANDOVER:
+		snprintf(text, room,
+			 "writing down whose the device is takes longest, about %.1f ms",
+			 (double)p->handover_us / 1000);
 		break;
 	default:
 		snprintf(text, room, "nothing stands in the way");

@@ -107,6 +107,7 @@ struct vfm_span vfm_arcs_span(const struct vfm_arcs *arcs, unsigned int count);
  * @last_arc: of the source, from STOP_COPY to STOP, while the destination begins to run
  * @prove, @run: of the destination, to STOP and on to RUNNING
  * @round_trip: of a record and its answer
+ * @handover: of what must be on disk, or in a store, before the next step
  */
 struct vfm_forecast {
 	struct vfm_cost save, wire, load, memory;
@@ -114,7 +115,7 @@ struct vfm_forecast {
 	bool size_known;
 	uint64_t record;
 	bool overlap;
-	struct vfm_span source_arcs, last_arc, prove, run, round_trip;
+	struct vfm_span source_arcs, last_arc, prove, run, round_trip, handover;
 };
 
 /** vfm_predict() - the downtime, and what of it takes longest. */

@@ -542,6 +542,7 @@ static void a_guess_is_not_stopped_for(void **state)
 	assert_int_equal(rig_migrate(&r, &opts), 0);
 	assert_int_equal(r.report.rounds, 1);
 	assert_true(r.report.prediction.device_bytes > 8 * MIB);
+	assert_int_equal(r.report.prediction.handover_us, 0);
 	rig_close(&r);
 }
 

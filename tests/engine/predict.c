@@ -300,6 +300,9 @@ static void stretch(struct vfm_forecast *f, enum vfm_part part)
 	case VFM_PART_ROUND_TRIPS:
 		f->round_trip = (struct vfm_span){ .ns = 50 * MS, .error = 5 * MS, .known = true };
 		break;
+	case VFM_PART_HANDOVER:
+		f->handover = span;
+		break;
 	case VFM_PART_NONE:
 		break;
 	}
@@ -503,6 +506,8 @@ static void words(void **state)
 		  "sending memory takes longest, 1.5 ms for 1.0 MiB" },
 		{ { .limiting = VFM_PART_ROUND_TRIPS, .round_trip_us = 80000 },
 		  "the way there and back takes longest, 2 times 80.0 ms" },
+		{ { .limiting = VFM_PART_HANDOVER, .handover_us = 30000 },
+		  "writing down whose the device is takes longest, about 30.0 ms" },
 		{ { .limiting = VFM_PART_NONE }, "nothing stands in the way" },
 	};
 

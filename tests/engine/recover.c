@@ -208,6 +208,8 @@ static void nothing_is_left_of_a_migration_that_went_well(void **state)
 	opts.journal = dirs[0];
 	assert_int_equal(rig_migrate(&rig, &opts), 0);
 	rig_check_moved(&rig);
+	/* and what its journals cost was in the prediction */
+	assert_true(rig.report.prediction.handover_us > 0);
 	assert_int_equal(rmdir(dirs[0]), 0);
 	assert_int_equal(mkdir(dirs[0], 0700), 0);
 	rig_close(&rig);
