@@ -44,7 +44,8 @@ struct vfm_kernel;
 /**
  * struct vfm_kernel_iommu_ops - one for each way to have memory mapped
  * @map: -EEXIST, -ENOSPC, -ENOMEM, and the text explains
- * @unmap: all of one mapping
+ * @unmap: all of one mapping. With @bits, which are zero before, and *@known is set: they tell
+ *	what was written to it until the end, in pages of log_page
  * @log_start, @log_stop: of what devices write through the IOMMU; -ENOTTY: it cannot tell
  * @log_report: of one whole mapping, in pages of log_page; @bits are zero before
  *
@@ -53,7 +54,8 @@ struct vfm_kernel;
 struct vfm_kernel_iommu_ops {
 	int (*map)(struct vfm_kernel *k, const struct vfm_dma_map *map, const void *vaddr,
 		   struct vfm_err *err);
-	int (*unmap)(struct vfm_kernel *k, uint64_t iova, uint64_t size, struct vfm_err *err);
+	int (*unmap)(struct vfm_kernel *k, uint64_t iova, uint64_t size, uint64_t *bits,
+		     bool *known, struct vfm_err *err);
 	int (*log_start)(struct vfm_kernel *k, struct vfm_err *err);
 	int (*log_report)(struct vfm_kernel *k, uint64_t iova, uint64_t size, uint64_t *bits,
 			  struct vfm_err *err);
@@ -239,6 +241,9 @@ enum vfm_kernel_step {
 	VFM_KERNEL_STEP_ATTACH,
 	VFM_KERNEL_STEP_OTHER,
 };
+
+/** vfm_kernel_map_failed() - a mapping was refused; @by: "container", say. */
+int vfm_kernel_map_failed(int code, const char *by, struct vfm_err *err) __attribute__((cold));
 
 /** vfm_kernel_why() - @what was tried ("open /dev/vfio/12"), and what @code means there. */
 int vfm_kernel_why(enum vfm_kernel_step step, int code, struct vfm_err *err, const char *what, ...)

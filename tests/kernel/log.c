@@ -328,25 +328,60 @@ static void large_pages_of_the_iommu(void **state)
 	fake_end(dev);
 }
 
-/* What was written to memory that goes is told, and so is all that it might be. */
+/* What was written to memory that goes is told; where that is unknown, so is all that it might be.
+ */
 static void mappings_that_come_and_go(void **state)
 {
-	(void)state;
-	for (int cdev = 0; cdev < 2; cdev++) {
-		struct vfm_device *dev = begin(cdev);
+	static const struct {
+		bool cdev, tells;
+	} rows[] = { { false, true }, { false, false }, { true, false } };
 
+	(void)state;
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(rows); i++) {
+		struct vfm_device *dev = begin(rows[i].cdev);
+		uint64_t last = rows[i].tells ? 0x400 : 0xf00;
+
+		fake.no_unmap_report = !rows[i].tells;
 		map(dev, 0, 4 * PAGE);
 		assert_int_equal(start(dev, PAGE, NULL), 0);
 		map(dev, 8 * PAGE, 4 * PAGE);
 		write_page(9);
 		assert_int_equal(report(dev, 0, 64 * PAGE, PAGE), 1 << 9);
+		write_page(10);
 		assert_int_equal(vfm_device_unmap_dma(dev, 8 * PAGE, 4 * PAGE, NULL), 0);
 		map(dev, 8 * PAGE, 4 * PAGE); /* and it is there again, with its past */
-		assert_int_equal(report(dev, 0, 64 * PAGE, PAGE), 0xf00);
+		assert_int_equal(report(dev, 0, 64 * PAGE, PAGE), last);
 		assert_int_equal(report(dev, 0, 64 * PAGE, PAGE), 0);
+		write_page(10);
 		assert_int_equal(vfm_device_unmap_dma(dev, 8 * PAGE, 4 * PAGE, NULL), 0);
-		assert_int_equal(report(dev, 8 * PAGE, 2 * PAGE, PAGE), 3);
-		assert_int_equal(report(dev, 0, 64 * PAGE, PAGE), 0xc00);
+		assert_int_equal(report(dev, 8 * PAGE, 2 * PAGE, PAGE), last >> 8 & 3);
+		assert_int_equal(report(dev, 0, 64 * PAGE, PAGE), last & 0xc00);
+		assert_int_equal(report(dev, 0, 64 * PAGE, PAGE), 0);
+		fake_end(dev);
+	}
+}
+
+/* A mapping that the kernel refuses is none, and one that it keeps is logged on. */
+static void refused_while_it_logs(void **state)
+{
+	(void)state;
+	for (int cdev = 0; cdev < 2; cdev++) {
+		const struct vfm_dma_map m = { .iova = 8 * PAGE,
+					       .size = 4 * PAGE,
+					       .flags = VFM_DMA_WRITE,
+					       .fd = -1,
+					       .vaddr = VADDR };
+		struct vfm_device *dev = begin(cdev);
+
+		map(dev, 0, 4 * PAGE);
+		assert_int_equal(start(dev, PAGE, NULL), 0);
+		fake_fail("map", -ENOMEM, 1);
+		assert_int_equal(vfm_device_map_dma(dev, &m, NULL), -ENOMEM);
+		assert_int_equal(report(dev, 0, 64 * PAGE, PAGE), 0);
+		fake_fail("unmap", -EBUSY, 0);
+		assert_int_equal(vfm_device_unmap_dma(dev, 0, 4 * PAGE, NULL), -EBUSY);
+		write_page(2);
+		assert_int_equal(report(dev, 0, 64 * PAGE, PAGE), 4);
 		fake_end(dev);
 	}
 }
@@ -461,6 +496,7 @@ int main(void)
 		cmocka_unit_test(by_either_iommu),
 		cmocka_unit_test(large_pages_of_the_iommu),
 		cmocka_unit_test(mappings_that_come_and_go),
+		cmocka_unit_test(refused_while_it_logs),
 		cmocka_unit_test(failures_of_the_iommu),
 		cmocka_unit_test(containers_that_report_little),
 		cmocka_unit_test(nobody_logs),
