@@ -68,9 +68,11 @@ struct fake {
 	uint64_t max_bitmap;
 	uint32_t avail;
 	uint64_t span_last;
+	uint32_t nr_spans; /* of the container: more are those before the last one, in pages */
 	bool hwpt_log;
 	bool hwpt_attach_fails;
 	bool iommu_logs;
+	bool unmaps_half;
 	bool no_unmap_report; /* unmapping tells no dirty pages */
 	uint32_t hwpts;
 	struct fake_map maps[16];

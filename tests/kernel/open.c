@@ -281,6 +281,12 @@ static void says_what_the_host_lacks(void **state)
 	assert_int_equal(why(FAKE_PCI, "vfio_iommu_type1"), -EOPNOTSUPP);
 	fake.version = 1;
 	assert_int_equal(why(FAKE_PCI, "has version 1, not 0"), -EOPNOTSUPP);
+	fake.cdev = true;
+	fake.group = NULL; /* and nothing is said of one */
+	fake_fail("bind", -EBUSY, 0);
+	assert_int_equal(why(FAKE_PCI, FAKE_PCI ": bind the device to an iommufd: it has another "
+						"user"),
+			 -EBUSY);
 	assert_int_equal(why(FAKE_PCI ",path=cdev", "no file of its own"), -EOPNOTSUPP);
 	fake.nr_regions = 257;
 	assert_int_equal(why(FAKE_PCI, "claims 257 regions"), -EPROTO);
