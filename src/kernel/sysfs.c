@@ -47,14 +47,22 @@ static void read_base(const struct vfm_sys *sys, const char *dir, const char *li
 		set_word(word, base_name(target));
 }
 
-/* The file of its own has the name of the one directory in vfio-dev/. */
+/*
+ * The file of its own has the name of the one directory in vfio-dev/. That is there also in
+ * kernels that make no such files.
+ */
 static void read_cdev(const struct vfm_sys *sys, const char *dir, struct vfm_kernel_place *place)
 {
 	char path[VFM_KERNEL_PATH], names[LIST_ROOM] = "";
+	unsigned int major_nr, minor_nr;
 
-	if ((size_t)snprintf(path, sizeof(path), "%s/vfio-dev", dir) < sizeof(path) &&
-	    sys->list(path, names, sizeof(names)) == 1)
-		set_word(place->cdev, names);
+	if ((size_t)snprintf(path, sizeof(path), "%s/vfio-dev", dir) >= sizeof(path) ||
+	    sys->list(path, names, sizeof(names)) != 1)
+		return;
+	set_word(place->cdev, names);
+	snprintf(path, sizeof(path), "/dev/vfio/devices/%s", place->cdev);
+	if (sys->chardev(path, &major_nr, &minor_nr) == -ENOENT)
+		place->cdev[0] = '\0';
 }
 
 static void read_place(const struct vfm_sys *sys, const char *dir, struct vfm_kernel_place *place)

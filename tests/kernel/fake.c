@@ -213,7 +213,7 @@ static int fake_chardev(const char *path, unsigned int *major_nr, unsigned int *
 	*major_nr = 10;
 	if (!strcmp(path, "/dev/vfio/12"))
 		*minor_nr = 12;
-	else if (!strcmp(path, "/dev/vfio/devices/vfio3"))
+	else if (!strcmp(path, "/dev/vfio/devices/vfio3") && !fake.no_cdev_file)
 		*minor_nr = 3;
 	else
 		return !strcmp(path, "/dev/null") ? (*minor_nr = 99, 0)

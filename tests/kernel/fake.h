@@ -49,6 +49,8 @@ struct fake {
 	const char *member_driver; /* of those that are not our device */
 	bool exists;
 	bool cdev;
+	bool no_cdev_file; /* the class in sysfs without its files, as kernels without iommufd have
+			      it */
 	bool no_sysfs;
 	bool not_viable;
 	bool no_type1;
