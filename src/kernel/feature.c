@@ -261,6 +261,19 @@ int vfm_kernel_set_state(struct vfm_device *dev, enum vfm_state state, struct vf
 	return settle_session(k, from, state, request.data_fd, err);
 }
 
+/* A driver that keeps its state over a reset would be left once more out of a dead session. */
+static int check_reset(struct vfm_kernel *k, struct vfm_err *err)
+{
+	enum vfm_state now;
+	int ret = fetch_state(k, &now, err);
+
+	if (ret || now == VFM_STATE_RUNNING)
+		return ret;
+	k->stale = has_session(now);
+	return vfm_fail(err, -EPROTO, "the driver says that it is done, and is in %s",
+			vfm_state_name(now));
+}
+
 int vfm_kernel_reset(struct vfm_device *dev, struct vfm_err *err)
 {
 	struct vfm_kernel *k = vfm_kernel_of(dev);
@@ -278,7 +291,10 @@ int vfm_kernel_reset(struct vfm_device *dev, struct vfm_err *err)
 	k->state = VFM_STATE_RUNNING;
 	k->seen = true;
 	k->stale = false;
-	return 0;
+	ret = k->migration ? check_reset(k, err) : 0;
+	if (ret)
+		vfm_fail_prefix(err, "reset");
+	return ret;
 }
 
 void vfm_kernel_leave_session(struct vfm_kernel *k)

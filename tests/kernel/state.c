@@ -175,7 +175,7 @@ static void sessions(void **state)
 		fake_expect(steps[i].calls);
 	}
 	assert_int_equal(vfm_device_reset(dev, NULL), 0);
-	fake_expect("reset close:data");
+	fake_expect("reset close:data get-state");
 	go(dev, VFM_STATE_PRE_COPY);
 	fake_end(dev);
 }
@@ -380,6 +380,33 @@ static void resets(void **state)
 	fake_end(dev);
 }
 
+/* It says that all is well, and kept what it had. */
+static void resets_that_keep_the_state(void **state)
+{
+	static const enum vfm_state kept[] = { VFM_STATE_STOP_COPY, VFM_STATE_STOP,
+					       VFM_STATE_RESUMING, VFM_STATE_ERROR };
+
+	(void)state;
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(kept); i++) {
+		struct vfm_device *dev = open_in(VFM_STATE_RUNNING);
+		struct vfm_err err;
+
+		go(dev, VFM_STATE_STOP);
+		fake.keeps_state = true;
+		fake.state = kept[i];
+		assert_int_equal(vfm_device_reset(dev, &err), -EPROTO);
+		assert_non_null(
+			strstr(err.msg, "reset: the driver says that it is done, and is in"));
+		fake_forget();
+		assert_int_equal(vfm_device_set_state(dev, VFM_STATE_RUNNING, NULL),
+				 kept[i] == VFM_STATE_STOP ? 0 : -EIO);
+		fake.keeps_state = false;
+		assert_int_equal(vfm_device_reset(dev, NULL), 0);
+		go(dev, VFM_STATE_STOP);
+		fake_end(dev);
+	}
+}
+
 /* A reset that fails has not ended anything that we know of. */
 static void failed_resets_keep_the_session(void **state)
 {
@@ -504,6 +531,7 @@ int main(void)
 		cmocka_unit_test(descriptors_against_the_rules),
 		cmocka_unit_test(data_sizes),
 		cmocka_unit_test(resets),
+		cmocka_unit_test(resets_that_keep_the_state),
 		cmocka_unit_test(failed_resets_keep_the_session),
 		cmocka_unit_test(a_session_of_somebody_who_has_gone),
 		cmocka_unit_test(no_session_outlives_its_user),
