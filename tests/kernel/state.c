@@ -466,6 +466,23 @@ static void a_session_of_somebody_who_has_gone(void **state)
 	}
 }
 
+static void begins_with_a_reset(void **state)
+{
+	struct vfm_device *dev;
+
+	(void)state;
+	fake_begin();
+	fake.state = VFM_STATE_RESUMING;
+	dev = fake_open(FAKE_PCI ",reset=1");
+	assert_int_equal(fake.resets, 1);
+	go(dev, VFM_STATE_STOP);
+	fake_end(dev);
+	fake_begin();
+	fake_fail("reset", -EIO, 1);
+	assert_int_equal(vfm_kernel_open(&dev, FAKE_PCI ",reset=1", &fake_sys, NULL), -EIO);
+	fake_end(NULL);
+}
+
 /* And we do not leave any behind. */
 static void no_session_outlives_its_user(void **state)
 {
@@ -475,7 +492,7 @@ static void no_session_outlives_its_user(void **state)
 		{ VFM_STATE_PRE_COPY, VFM_STATE_RUNNING },
 		{ VFM_STATE_PRE_COPY_P2P, VFM_STATE_RUNNING_P2P },
 		{ VFM_STATE_STOP_COPY, VFM_STATE_STOP },
-		{ VFM_STATE_RESUMING, VFM_STATE_RESUMING }, /* half an image is nothing to keep */
+		{ VFM_STATE_RESUMING, VFM_STATE_RUNNING }, /* half an image is nothing to keep */
 		{ VFM_STATE_STOP, VFM_STATE_STOP },
 	};
 
@@ -534,6 +551,7 @@ int main(void)
 		cmocka_unit_test(resets_that_keep_the_state),
 		cmocka_unit_test(failed_resets_keep_the_session),
 		cmocka_unit_test(a_session_of_somebody_who_has_gone),
+		cmocka_unit_test(begins_with_a_reset),
 		cmocka_unit_test(no_session_outlives_its_user),
 		cmocka_unit_test(devices_without_migration),
 	};
