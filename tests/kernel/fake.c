@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "random.h"
 
 #define FIRST_FD 100
 #define DEVICE_DIR "/sys/bus/pci/devices/" FAKE_PCI
@@ -325,6 +326,8 @@ static int type1_info(uint8_t *arg)
 		info.cap_offset = argsz >= info.argsz ? sizeof(info) : 0;
 	}
 	memcpy(all, &info, sizeof(info));
+	for (uint64_t seed = fake.damage, n = seed % 5; n; n--)
+		all[test_random_below(&seed, info.argsz)] ^= (uint8_t)test_random(&seed);
 	memcpy(arg, all, VFM_MIN(argsz, info.argsz));
 	return 0;
 }
