@@ -82,7 +82,12 @@ static int rest_v2(struct vfm_trial *t, struct vfm_err *err)
 		return ret;
 	if (!vfm_device_set_state(t->dev, VFM_STATE_RUNNING, err))
 		return 0;
-	return vfm_device_reset(t->dev, err);
+	ret = vfm_device_reset(t->dev, err);
+	if (!ret)
+		ret = vfm_device_get_state(t->dev, &state, err);
+	if (!ret && state != VFM_STATE_RUNNING)
+		ret = vfm_fail(err, -EIO, "after a reset it is in %s", vfm_state_name(state));
+	return ret;
 }
 
 /* To RUNNING, from wherever a trial, this one or the one before, has left it. */
@@ -106,12 +111,13 @@ static int begin_exercise(struct vfm_trial *t)
 	return 0;
 }
 
-static void try_rule(struct vfm_trial *t)
+static void try_rule(struct vfm_trial *t, struct vfm_shared *s)
 {
 	struct vfm_err err;
 
-	if (rest(t, &err)) {
-		vfm_trial_blocked(t, &err);
+	if (rest(t, &s->err)) {
+		s->unready = true;
+		vfm_trial_blocked(t, &s->err);
 		return;
 	}
 	if (begin_exercise(t))
@@ -145,7 +151,7 @@ void vfm_child_try(const struct vfm_check_opts *opts, const struct vfm_rule *rul
 	lacks = vfm_needs_look(&t);
 	s->migrates = wants_v1(&t) ? !lacks : t.migration != 0;
 	if (!lacks)
-		try_rule(&t);
+		try_rule(&t, s);
 	vfm_device_close(t.dev);
 	s->stage = VFM_STAGE_DONE;
 }

@@ -27,7 +27,8 @@ enum vfm_stage {
  * @result: without the rule, which is a pointer
  * @next: slot of the operation that comes next, counted without end
  * @stage: how far it has come
- * @err: why the device could not be opened
+ * @err: why the device could not be opened, or be brought to RUNNING
+ * @unready: it could not be brought to RUNNING, so that nothing was tried
  * @gone, @late: an operation said that the device is gone, or does not answer
  * @migrates: the device can migrate
  */
@@ -36,6 +37,7 @@ struct vfm_shared {
 	size_t next;
 	enum vfm_stage stage;
 	struct vfm_err err;
+	bool unready;
 	bool gone, late;
 	bool migrates;
 };

@@ -4,7 +4,7 @@
 /*
  * A run: a process for each rule (watch.c, child.c), and what is made of how it ended. A
  * process that had no end of its own is a finding about the rule that was tried in it.
- * The run goes on as long as the device can be opened.
+ * The run goes on as long as the device can be opened and brought to RUNNING.
  */
 
 #include "check/child.h"
@@ -144,7 +144,20 @@ static int not_opened(struct run *run, struct vfm_err *err)
 /* What was found before a verdict is known of the rule is found about the device. */
 static bool is_lost(const struct run *run, int end)
 {
-	return end == VFM_END_STUCK || run->s->stage == VFM_STAGE_OPENING;
+	return end == VFM_END_STUCK || run->s->stage == VFM_STAGE_OPENING || run->s->unready;
+}
+
+static void lose(struct run *run, const struct vfm_check_result *result)
+{
+	struct vfm_err *why = &run->s->err;
+
+	run->sum->lost = true;
+	why->msg[sizeof(why->msg) - 1] = '\0';
+	if (run->s->unready)
+		vfm_fail(&run->sum->why, why->code, "it cannot be brought to RUNNING: %s",
+			 why->msg);
+	else
+		vfm_fail(&run->sum->why, -EIO, "%s", result->evidence);
 }
 
 static int run_rule(struct run *run, const struct vfm_rule *rule, struct vfm_err *err)
@@ -159,10 +172,8 @@ static int run_rule(struct run *run, const struct vfm_rule *rule, struct vfm_err
 	run->opened = true;
 	run->sum->migrates |= run->s->migrates;
 	add_to_sum(run->sum, &result);
-	if (is_lost(run, end)) {
-		run->sum->lost = true;
-		vfm_fail(&run->sum->why, -EIO, "%s", result.evidence);
-	}
+	if (is_lost(run, end))
+		lose(run, &result);
 	if (run->opts->result)
 		run->opts->result(run->opts->user, &result);
 	return 0;

@@ -380,6 +380,69 @@ static void silence_on_the_wire_is_told(void **state)
 	unlink(path);
 }
 
+/* ---- devices that are stuck -------------------------------------------------------- */
+
+static int reset_fails(void *priv, struct vfm_err *err)
+{
+	(void)priv;
+	return vfm_fail(err, -EIO, "the reset line is broken");
+}
+
+/* As one that another user has left in the middle of an image. */
+static int open_stuck(void *user, enum vfm_check_form form, struct vfm_device **out,
+		      struct vfm_err *err)
+{
+	static struct vfm_driver driver;
+	int ret;
+
+	(void)user;
+	(void)form;
+	driver = *vfm_sim_find("dma");
+	driver.reset = reset_fails;
+	ret = vfm_device_from_driver(out, &driver, "state=64K", err);
+	return ret ? ret : vfm_device_set_state(*out, VFM_STATE_RESUMING, err);
+}
+
+/* One that does not run again, and says of a reset that it was one. */
+static int open_lying(void *user, enum vfm_check_form form, struct vfm_device **out,
+		      struct vfm_err *err)
+{
+	int ret = vfm_open(out, "fault,fail=2:set_state+fault,bug=reset-keeps-state+sim:dma", err);
+
+	(void)user;
+	(void)form;
+	return ret ? ret : vfm_device_set_state(*out, VFM_STATE_STOP, err);
+}
+
+static const struct {
+	int (*open)(void *user, enum vfm_check_form form, struct vfm_device **out,
+		    struct vfm_err *err);
+	const char *why;
+} stuck[] = {
+	{ open_stuck, "the reset line is broken" },
+	{ open_lying, "after a reset it is in STOP" },
+};
+
+static void a_stuck_device_is_not_fit(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(stuck); i++) {
+		struct seen seen = seen_of(WILD_NOT, LONG_MS);
+
+		seen.opts.open = stuck[i].open;
+		seen.opts.rules = "v2.arc.*";
+		assert_int_equal(check(&seen), 0);
+		assert_int_equal(seen.results, 1);
+		assert_int_equal(seen.last.verdict, VFM_VERDICT_SKIPPED);
+		assert_true(seen.sum.migrates);
+		assert_true(seen.sum.lost);
+		assert_true(seen.sum.left > 0);
+		assert_ptr_equal(strstr(seen.sum.why.msg, "it cannot be brought to RUNNING: "),
+				 seen.sum.why.msg);
+		assert_non_null(strstr(seen.sum.why.msg, stuck[i].why));
+	}
+}
+
 /* ---- what else a run says --------------------------------------------------------- */
 
 static void a_device_that_cannot_migrate_is_told_apart(void **state)
@@ -439,6 +502,7 @@ int main(void)
 		cmocka_unit_test(a_server_that_hangs_is_a_finding),
 		cmocka_unit_test(nonsense_on_the_wire_is_no_device),
 		cmocka_unit_test(silence_on_the_wire_is_told),
+		cmocka_unit_test(a_stuck_device_is_not_fit),
 		cmocka_unit_test(a_device_that_cannot_migrate_is_told_apart),
 		cmocka_unit_test(no_rule_of_that_name_is_an_error),
 	};
