@@ -187,21 +187,20 @@ int vfm_trial_open(struct vfm_trial *t, struct vfm_err *err) VFM_MUST_CHECK;
 int vfm_trial_reopen(struct vfm_trial *t) VFM_MUST_CHECK;
 
 /**
- * vfm_trial_each_state() - call @fn with the device in each of its states, but ERROR
- *
- * Until it returns another value than 0. A state that is not reached blocks the rule.
- */
-int vfm_trial_each_state(struct vfm_trial *t,
-			 int (*fn)(struct vfm_trial *t, enum vfm_state state, void *user),
-			 void *user) VFM_MUST_CHECK;
-/**
  * vfm_trial_each() - to each of these states that the device has, and look there
  *
- * @look: as the function of a rule; @seen is handed to it
+ * @look: as the function of a rule; @seen is handed to it. Until it returns another value than 0
+ *
+ * A state that is not reached blocks the rule.
  */
 int vfm_trial_each(struct vfm_trial *t, const enum vfm_state *states, size_t nr,
 		   int (*look)(struct vfm_trial *t, enum vfm_state state, void *seen),
 		   void *seen) VFM_MUST_CHECK;
+
+/** vfm_trial_each_state() - the same with all states but ERROR, in the order of their numbers. */
+int vfm_trial_each_state(struct vfm_trial *t,
+			 int (*look)(struct vfm_trial *t, enum vfm_state state, void *seen),
+			 void *seen) VFM_MUST_CHECK;
 
 /** vfm_trial_reset() - fresh, in RUNNING, as far as that is not what the rule is about. */
 int vfm_trial_reset(struct vfm_trial *t) VFM_MUST_CHECK;

@@ -13,6 +13,7 @@
 #include "check/child.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,28 +26,73 @@
 /* Half of a millisecond, in ns. */
 #define HALF_MS UINT64_C(500000)
 
-/* What comes after a failure, to put the device back, says nothing of it. */
-static void note_op(void *user, const struct vfm_op *op)
-{
-	struct vfm_shared *s = user;
-	char *slot = s->result.ops[s->next % VFM_CHECK_OPS];
+/* Of an operation that is not noted. */
+#define NO_PLACE SIZE_MAX
 
-	if (s->result.verdict == VFM_VERDICT_FAILED)
+/*
+ * struct notes - of operations, in memory that is shared with the process that waits
+ * @lock: around all of it, for rules that have two threads
+ * @under_way: places of operations that have not ended: these are kept, whatever the other
+ *	thread does meanwhile
+ */
+struct notes {
+	pthread_mutex_t lock;
+	struct vfm_shared *s;
+	bool under_way[VFM_CHECK_OPS];
+};
+
+/* What comes after a failure, to put the device back, says nothing of it. */
+static bool is_over(const struct vfm_shared *s)
+{
+	return s->result.verdict == VFM_VERDICT_FAILED;
+}
+
+/* The place after the last one; one that is kept counts as the last once more. */
+static size_t next_place(struct notes *notes)
+{
+	for (size_t i = 0; i < VFM_CHECK_OPS; i++) {
+		size_t place = notes->s->next++ % VFM_CHECK_OPS;
+
+		if (!notes->under_way[place])
+			return place;
+	}
+	return NO_PLACE;
+}
+
+static void write_note(struct notes *notes, const struct vfm_op *op)
+{
+	char(*ops)[sizeof(notes->s->result.ops[0])] = notes->s->result.ops;
+
+	if (op->mark == NO_PLACE)
 		return;
-	vfm_op_words(op, slot, sizeof(s->result.ops[0]));
-	if (!op->done)
-		return;
-	s->next++;
-	s->result.ops[s->next % VFM_CHECK_OPS][0] = '\0';
-	s->gone |= op->ret == -ECONNRESET || op->ret == -ENOTCONN || op->ret == -EPIPE;
-	s->late |= op->ret == -ETIMEDOUT;
+	vfm_op_words(op, ops[op->mark], sizeof(ops[0]));
+	notes->under_way[op->mark] = !op->done;
 }
 
 static int note_begin(void *user, struct vfm_op *op, struct vfm_err *err)
 {
+	struct notes *notes = user;
+
 	(void)err;
-	note_op(user, op);
+	pthread_mutex_lock(&notes->lock);
+	op->mark = is_over(notes->s) ? NO_PLACE : next_place(notes);
+	write_note(notes, op);
+	pthread_mutex_unlock(&notes->lock);
 	return 0;
+}
+
+static void note_end(void *user, const struct vfm_op *op)
+{
+	struct notes *notes = user;
+	struct vfm_shared *s = notes->s;
+
+	pthread_mutex_lock(&notes->lock);
+	if (!is_over(s)) {
+		write_note(notes, op);
+		s->gone |= op->ret == -ECONNRESET || op->ret == -ENOTCONN || op->ret == -EPIPE;
+		s->late |= op->ret == -ETIMEDOUT;
+	}
+	pthread_mutex_unlock(&notes->lock);
 }
 
 static bool wants_v1(const struct vfm_trial *t)
@@ -55,19 +101,20 @@ static bool wants_v1(const struct vfm_trial *t)
 }
 
 /* The first operation, of which the wrap cannot tell: it has no device yet. */
-static int open_device(struct vfm_trial *t, struct vfm_shared *s)
+static int open_device(struct vfm_trial *t, struct notes *notes)
 {
 	struct vfm_op op = { .name = wants_v1(t) ? "open as v1" : "open" };
+	struct vfm_shared *s = notes->s;
 	uint64_t begin = vfm_now_ns();
 	int ret;
 
-	note_op(s, &op);
+	note_begin(notes, &op, NULL);
 	ret = vfm_trial_open(t, &s->err);
 	op.done = true;
 	op.us = (vfm_now_ns() - begin) / 1000;
 	op.ret = ret;
 	op.text = ret ? s->err.msg : NULL;
-	note_op(s, &op);
+	note_end(notes, &op);
 	s->gone = s->late = false;
 	s->stage = ret ? VFM_STAGE_NOT_OPENED : VFM_STAGE_TRYING;
 	return ret;
@@ -133,7 +180,8 @@ static void try_rule(struct vfm_trial *t, struct vfm_shared *s)
 void vfm_child_try(const struct vfm_check_opts *opts, const struct vfm_rule *rule,
 		   struct vfm_shared *s)
 {
-	const struct vfm_hooks hooks = { .before = note_begin, .after = note_op, .user = s };
+	struct notes notes = { .lock = PTHREAD_MUTEX_INITIALIZER, .s = s };
+	const struct vfm_hooks hooks = { .before = note_begin, .after = note_end, .user = &notes };
 	struct vfm_check_opts mine = *opts;
 	struct vfm_trial t = { .opts = &mine,
 			       .rule = rule,
@@ -144,7 +192,7 @@ void vfm_child_try(const struct vfm_check_opts *opts, const struct vfm_rule *rul
 			       .result = &s->result };
 	int lacks;
 
-	if (open_device(&t, s))
+	if (open_device(&t, &notes))
 		return;
 	if (!mine.exercise && mine.find_exercise)
 		mine.exercise = mine.find_exercise(mine.user, t.dev);

@@ -25,7 +25,7 @@ enum vfm_stage {
 /**
  * struct vfm_shared - what a trial's process tells
  * @result: without the rule, which is a pointer
- * @next: slot of the operation that comes next, counted without end
+ * @next: place of the operation that begins next, counted without end
  * @stage: how far it has come
  * @err: why the device could not be opened, or be brought to RUNNING
  * @unready: it could not be brought to RUNNING, so that nothing was tried

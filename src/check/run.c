@@ -87,10 +87,8 @@ static void judge_end(const struct run *run, struct vfm_check_result *r, enum vf
 /* Oldest first; what a process wrote that may have gone wild has an end. */
 static void order_ops(struct vfm_check_result *r, const struct vfm_shared *s)
 {
-	/* One that began and did not end stands in the slot after the last. */
-	bool open_end = s->result.ops[s->next % VFM_CHECK_OPS][0] != '\0';
-	size_t count = VFM_MIN(s->next + open_end, VFM_CHECK_OPS);
-	size_t first = s->next + open_end - count;
+	size_t count = VFM_MIN(s->next, VFM_CHECK_OPS);
+	size_t first = s->next - count;
 
 	r->nr_ops = count;
 	for (size_t i = 0; i < count; i++) {

@@ -380,6 +380,55 @@ static void silence_on_the_wire_is_told(void **state)
 	unlink(path);
 }
 
+/* ---- two threads ------------------------------------------------------------------- */
+
+/*
+ * The rule resets twice, and then from another thread, too. A reset that finds the device busy is
+ * left to the thread that keeps it so: that one hangs, and the other resets on and on.
+ */
+static int reset_hangs_at_the_end_of_a_call(void *priv, struct vfm_err *err)
+{
+	static unsigned int resets;
+
+	while (resets == 2 && gettid() == getpid())
+		pause();
+	resets += resets < 2;
+	return vfm_sim_find("dma")->reset(priv, err);
+}
+
+static int open_hanging(void *user, enum vfm_check_form form, struct vfm_device **out,
+			struct vfm_err *err)
+{
+	static struct vfm_driver driver;
+
+	(void)user;
+	(void)form;
+	driver = *vfm_sim_find("dma");
+	driver.reset = reset_hangs_at_the_end_of_a_call;
+	return vfm_device_from_driver(out, &driver, "state=64K,save-rate=4M", err);
+}
+
+static void a_call_that_hangs_is_told_whatever_another_thread_does(void **state)
+{
+	struct seen seen = seen_of(WILD_NOT, SHORT_MS);
+	unsigned int hangs = 0, resets = 0;
+
+	(void)state;
+	seen.opts.open = open_hanging;
+	seen.opts.rules = "v2.race.reset-during-read";
+	assert_int_equal(check(&seen), 0);
+	assert_int_equal(seen.last.verdict, VFM_VERDICT_HUNG);
+	assert_int_equal(seen.last.nr_ops, VFM_CHECK_OPS);
+	for (size_t i = 0; i < seen.last.nr_ops; i++) {
+		bool is_reset = !strncmp(seen.last.ops[i], "reset()", 7);
+
+		resets += is_reset;
+		hangs += !is_reset && strstr(seen.last.ops[i], " ...");
+	}
+	assert_int_equal(hangs, 1);
+	assert_int_equal(resets, VFM_CHECK_OPS - 1);
+}
+
 /* ---- devices that are stuck -------------------------------------------------------- */
 
 static int reset_fails(void *priv, struct vfm_err *err)
@@ -502,6 +551,7 @@ int main(void)
 		cmocka_unit_test(a_server_that_hangs_is_a_finding),
 		cmocka_unit_test(nonsense_on_the_wire_is_no_device),
 		cmocka_unit_test(silence_on_the_wire_is_told),
+		cmocka_unit_test(a_call_that_hangs_is_told_whatever_another_thread_does),
 		cmocka_unit_test(a_stuck_device_is_not_fit),
 		cmocka_unit_test(a_device_that_cannot_migrate_is_told_apart),
 		cmocka_unit_test(no_rule_of_that_name_is_an_error),
