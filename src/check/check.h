@@ -39,11 +39,9 @@
 #define VFM_NEED_STREAM (1u << 12)
 #define VFM_NEED_INTERRUPT (1u << 13)
 #define VFM_NEED_CHANGE (1u << 14)
-#define VFM_NEED_CONFIG (1u << 15) /* PCI configuration space */
-#define VFM_NEED_SIZE (1u << 16)   /* it tells a data size */
-#define VFM_NEED_TIME (1u << 17)   /* long: not tried with quick */
-#define VFM_NEED_NO_P2P (1u << 18) /* of the features that it must lack */
-#define VFM_NEED_NO_PRE_COPY (1u << 19)
+#define VFM_NEED_CONFIG (1u << 15)	/* PCI configuration space */
+#define VFM_NEED_SIZE (1u << 16)	/* it tells a data size */
+#define VFM_NEED_NO_PRE_COPY (1u << 17) /* which it must lack */
 
 struct vfm_hooks;
 struct vfm_trial;
@@ -135,7 +133,6 @@ extern const size_t vfm_nr_rules_v1_refuse;
  * @hooks: who is told of operations
  * @late_ns: when it has used so much of its time that it should come to an end
  * @result: shared with the process that waits
- * @gone: the device has gone away meanwhile
  */
 struct vfm_trial {
 	struct vfm_device *dev;
@@ -150,7 +147,6 @@ struct vfm_trial {
 	const struct vfm_hooks *hooks;
 	uint64_t late_ns;
 	struct vfm_check_result *result;
-	bool gone;
 };
 
 /**
@@ -213,6 +209,12 @@ bool vfm_trial_is_in(struct vfm_trial *t, enum vfm_state state);
 
 /** vfm_trial_refused() - a call that must fail returned @ret; @what it was. */
 int vfm_trial_refused(struct vfm_trial *t, int ret, const char *what) VFM_MUST_CHECK;
+
+/* ---- what several files cite ------------------------------------------------------ */
+
+#define VFM_CITE_PROVED                                                                            \
+	"uAPI, enum vfio_device_mig_state, RESUMING -> STOP: the device is restored from what "    \
+	"was written, or the arc fails"
 
 /* ---- image.c ---------------------------------------------------------------- */
 
