@@ -137,8 +137,8 @@ struct vfm_check_opts {
  * struct vfm_check_summary - a whole run
  * @verdicts: rules by enum vfm_verdict
  * @failed: rules that did not pass and were not skipped, by enum vfm_severity
- * @lost: the device could not be opened any more, or not be brought to RUNNING, and the rules
- *	after that were not tried: it is not fit
+ * @lost: the device could not be opened any more, or not be brought to RUNNING, or said no more
+ *	that it can migrate, and the rules after that were not tried: it is not fit
  * @why: why it was lost
  * @left: rules that were not tried
  * @migrates: it said once at least that it can migrate

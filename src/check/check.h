@@ -126,7 +126,7 @@ extern const size_t vfm_nr_rules_v1_refuse;
  * @opts: of the run
  * @rule: which
  * @info, @migration: of the device; @migration 0: it cannot migrate
- * @region: of the migration region, for rules that need it
+ * @has_region, @region: whether there is a migration region, and which, for rules that need it
  * @described: that region; some devices describe nothing while they are stopped
  * @exercise: what the device's exercise has made for itself
  * @seed: of this trial, for vfm_trial_random()
@@ -140,6 +140,7 @@ struct vfm_trial {
 	const struct vfm_rule *rule;
 	struct vfm_device_info info;
 	uint64_t migration;
+	bool has_region;
 	uint32_t region;
 	struct vfm_region described;
 	void *exercise;

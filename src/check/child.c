@@ -197,7 +197,7 @@ void vfm_child_try(const struct vfm_check_opts *opts, const struct vfm_rule *rul
 	if (!mine.exercise && mine.find_exercise)
 		mine.exercise = mine.find_exercise(mine.user, t.dev);
 	lacks = vfm_needs_look(&t);
-	s->migrates = wants_v1(&t) ? !lacks : t.migration != 0;
+	s->migrates = wants_v1(&t) ? t.has_region : t.migration != 0;
 	if (!lacks)
 		try_rule(&t, s);
 	vfm_device_close(t.dev);

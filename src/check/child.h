@@ -30,7 +30,7 @@ enum vfm_stage {
  * @err: why the device could not be opened, or be brought to RUNNING
  * @unready: it could not be brought to RUNNING, so that nothing was tried
  * @gone, @late: an operation said that the device is gone, or does not answer
- * @migrates: the device can migrate
+ * @migrates: the device can migrate, by what the rule's protocol says
  */
 struct vfm_shared {
 	struct vfm_check_result result;

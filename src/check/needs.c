@@ -41,9 +41,10 @@ static bool has_v1(struct vfm_trial *t)
 		if (!vfm_device_get_region(t->dev, i, r, NULL) && r->size &&
 		    r->type == VFM_V1_REGION_TYPE && r->subtype == VFM_V1_REGION_SUBTYPE) {
 			t->region = i;
-			return true;
+			t->has_region = true;
+			break;
 		}
-	return false;
+	return t->has_region;
 }
 
 static bool has_config(struct vfm_trial *t)
@@ -106,11 +107,12 @@ static const struct {
 	bool (*has)(struct vfm_trial *t);
 	const char *missing;
 } needs[] = {
+	/* first, since all that is known of a device of v1 hangs on it */
+	{ VFM_NEED_V1, has_v1, "the device has no migration region" },
 	{ VFM_NEED_STOP_COPY, has_stop_copy, "the device cannot migrate" },
 	{ VFM_NEED_P2P, has_p2p, "the device has no P2P states" },
 	{ VFM_NEED_PRE_COPY, has_precopy, "the device has no PRE_COPY" },
 	{ VFM_NEED_NO_PRE_COPY, lacks_precopy, "the device has PRE_COPY" },
-	{ VFM_NEED_V1, has_v1, "the device has no migration region" },
 	{ VFM_NEED_RESET, has_reset, "the device cannot be reset" },
 	{ VFM_NEED_CONFIG, has_config, "the device has no PCI configuration space" },
 	{ VFM_NEED_SIZE, has_size, "the device tells no data size" },

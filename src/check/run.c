@@ -25,7 +25,8 @@ struct run {
 	const struct vfm_check_opts *opts;
 	struct vfm_check_summary *sum;
 	struct vfm_shared *s;
-	bool opened; /* once, so that not to be able to is a finding */
+	bool opened;	  /* once, so that not to be able to is a finding */
+	bool migrates[2]; /* it has said so, by enum vfm_check_form */
 };
 
 /* ---- one trial ------------------------------------------------------------------ */
@@ -145,6 +146,17 @@ static bool is_lost(const struct run *run, int end)
 	return end == VFM_END_STUCK || run->s->stage == VFM_STAGE_OPENING || run->s->unready;
 }
 
+/* It is not fit, and all that is left would be skipped. */
+static bool has_changed_its_mind(const struct run *run, enum vfm_check_form form)
+{
+	return run->migrates[form] && !run->s->migrates && run->s->stage == VFM_STAGE_DONE;
+}
+
+static enum vfm_check_form form_of(const struct vfm_rule *rule)
+{
+	return rule->needs & VFM_NEED_V1 ? VFM_CHECK_V1 : VFM_CHECK_V2;
+}
+
 static void lose(struct run *run, const struct vfm_check_result *result)
 {
 	struct vfm_err *why = &run->s->err;
@@ -170,8 +182,13 @@ static int run_rule(struct run *run, const struct vfm_rule *rule, struct vfm_err
 	run->opened = true;
 	run->sum->migrates |= run->s->migrates;
 	add_to_sum(run->sum, &result);
-	if (is_lost(run, end))
+	if (is_lost(run, end)) {
 		lose(run, &result);
+	} else if (has_changed_its_mind(run, form_of(rule))) {
+		run->sum->lost = true;
+		vfm_fail(&run->sum->why, -EIO, "it says no more that it can migrate");
+	}
+	run->migrates[form_of(rule)] |= run->s->migrates;
 	if (run->opts->result)
 		run->opts->result(run->opts->user, &result);
 	return 0;
