@@ -26,8 +26,8 @@
 #include <vfmig/check.h>
 
 /*
- * What a device, or the run, must have for a rule to be tried. The first three are
- * VFM_MIGRATION_*.
+ * What a device, or the run, must have for a rule to be tried, and how it is wanted. The first
+ * three are VFM_MIGRATION_*.
  */
 #define VFM_NEED_STOP_COPY (1u << 0)
 #define VFM_NEED_P2P (1u << 1)
@@ -42,6 +42,7 @@
 #define VFM_NEED_CONFIG (1u << 15)	/* PCI configuration space */
 #define VFM_NEED_SIZE (1u << 16)	/* it tells a data size */
 #define VFM_NEED_NO_PRE_COPY (1u << 17) /* which it must lack */
+#define VFM_NEED_AS_IT_IS (1u << 18)	/* not reset before */
 
 struct vfm_hooks;
 struct vfm_trial;
@@ -50,8 +51,8 @@ struct vfm_trial;
  * struct vfm_rule - a rule and how it is tried
  * @is: what it says
  * @needs: VFM_NEED_*
- * @run: with the device in RUNNING. Returns 0 when it passed, else what vfm_trial_fail() or one
- *	of its kin returned. It need not put the device back
+ * @run: with the device in RUNNING, and reset if it can be. Returns 0 when it passed, else what
+ *	vfm_trial_fail() or one of its kin returned. It need not put the device back
  */
 struct vfm_rule {
 	struct vfm_check_rule is;

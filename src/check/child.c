@@ -2,12 +2,12 @@
 // Copyright (c) vfmig authors
 
 /*
- * One trial, inside its process: open the device, bring it to RUNNING, try the rule, put
- * the device back. All of it is told as it happens, operation by operation, so that it is
+ * One trial, inside its process: open the device, make it fresh and RUNNING, try the rule,
+ * put the device back. All of it is told as it happens, operation by operation, so that it is
  * known also of a process that comes to no end of its own.
  *
  * What surprises: a device in another process lives on from trial to trial, one in this
- * process is a new one each time. So every trial first brings it to RUNNING.
+ * process is a new one each time. So every trial first brings it to RUNNING, and resets it.
  */
 
 #include "check/child.h"
@@ -147,6 +147,24 @@ static int rest(struct vfm_trial *t, struct vfm_err *err)
 	return t->migration ? rest_v2(t, err) : 0;
 }
 
+/*
+ * So that a trial does not see what an earlier one has left, or another user, and does the same
+ * alone as among all. A reset that does not work is the business of rules about that, which are
+ * tried before: what it has spoilt may be a device that is a new one when it is opened.
+ */
+static int begin_fresh(struct vfm_trial *t, struct vfm_err *err)
+{
+	int ret = rest(t, err), reset;
+
+	if (ret || !(t->info.flags & VFM_DEVICE_RESET) || t->rule->needs & VFM_NEED_AS_IT_IS)
+		return ret;
+	reset = vfm_device_reset(t->dev, err);
+	ret = rest(t, err);
+	if (ret && reset && !vfm_trial_reopen(t))
+		ret = rest(t, err);
+	return ret;
+}
+
 static int begin_exercise(struct vfm_trial *t)
 {
 	struct vfm_err err;
@@ -162,7 +180,7 @@ static void try_rule(struct vfm_trial *t, struct vfm_shared *s)
 {
 	struct vfm_err err;
 
-	if (rest(t, &s->err)) {
+	if (begin_fresh(t, &s->err)) {
 		s->unready = true;
 		vfm_trial_blocked(t, &s->err);
 		return;
