@@ -92,6 +92,8 @@ extern const struct vfm_rule vfm_rules_damage[];
 extern const size_t vfm_nr_rules_damage;
 extern const struct vfm_rule vfm_rules_foreign[];
 extern const size_t vfm_nr_rules_foreign;
+extern const struct vfm_rule vfm_rules_order[];
+extern const size_t vfm_nr_rules_order;
 extern const struct vfm_rule vfm_rules_stop[];
 extern const size_t vfm_nr_rules_stop;
 extern const struct vfm_rule vfm_rules_stop_dma[];
