@@ -468,10 +468,34 @@ static void nonsense_ends_a_run_and_is_noticed(void **state)
 	}
 }
 
+/* ---- a description that cannot be ------------------------------------------------------- */
+
+/* Of a region that has areas, the last is far behind its end. */
+static void area_outside(struct piece *p)
+{
+	uint64_t far = UINT64_C(1) << 40;
+
+	if (p->data[2] == VFM_VU_DEVICE_GET_REGION_INFO && p->len >= HEADER + 64)
+		memcpy(p->data + p->len - 2 * sizeof(far), &far, sizeof(far));
+}
+
+/* The client does not hand on what it does not believe: that is a finding, and no reason to skip.
+ */
+static void what_the_client_refuses_to_believe_is_found(void **state)
+{
+	static const struct kind kind = { "an area outside", area_outside };
+	struct run run = { .what = kind.name, .rules = "v2.describe.areas-inside" };
+
+	(void)state;
+	check(&run, &kind, VFM_FACE_V2);
+	assert_int_equal(run.findings, 1);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nonsense_ends_a_run_and_is_noticed),
+		cmocka_unit_test(what_the_client_refuses_to_believe_is_found),
 	};
 
 	return RUN_TESTS(tests);
