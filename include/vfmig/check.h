@@ -137,7 +137,8 @@ struct vfm_check_opts {
  * struct vfm_check_summary - a whole run
  * @verdicts: rules by enum vfm_verdict
  * @failed: rules that did not pass and were not skipped, by enum vfm_severity
- * @lost: the device could not be opened any more, and the rules after that were not tried
+ * @lost: the device could not be opened any more, or not be brought to RUNNING, or said no more
+ *	that it can migrate, and the rules after that were not tried: it is not fit
  * @why: why it was lost
  * @left: rules that were not tried
  * @migrates: it said once at least that it can migrate
@@ -157,7 +158,8 @@ struct vfm_check_summary {
  * Forks for each rule, and ends what it forked: the caller has no other threads that hold
  * locks. The process has a group of its own, no standard input, and standard error in place of
  * standard output; it cannot outlive the caller. The device is RUNNING after each rule, or is
- * reset, or reopened; what it was doing before is lost.
+ * reset, or reopened; what it was doing before is lost. One that can be brought to RUNNING by
+ * neither a change of state nor a reset ends the run.
  *
  * Return: 0: all were tried, whatever came of it, unless @summary->lost; -ENOENT: no rule has
  * such a name; -ECANCELED: @cancel_fd; another error: the device could not be opened in the

@@ -371,8 +371,8 @@ int vfm_device_get_precopy_info(struct vfm_device *dev, struct vfm_precopy_info 
 /**
  * vfm_device_get_data_size() - an estimate of the bytes that STOP_COPY will need
  *
- * Legal in every state; never 0. An estimate of the device, not to be believed
- * blindly.
+ * Legal in every state; 0 only of a device that breaks the rule. An estimate of the device, not
+ * to be believed blindly.
  */
 int vfm_device_get_data_size(struct vfm_device *dev, uint64_t *bytes,
 			     struct vfm_err *err) VFM_MUST_CHECK;

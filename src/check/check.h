@@ -26,8 +26,8 @@
 #include <vfmig/check.h>
 
 /*
- * What a device, or the run, must have for a rule to be tried. The first three are
- * VFM_MIGRATION_*.
+ * What a device, or the run, must have for a rule to be tried, and how it is wanted. The first
+ * three are VFM_MIGRATION_*.
  */
 #define VFM_NEED_STOP_COPY (1u << 0)
 #define VFM_NEED_P2P (1u << 1)
@@ -39,11 +39,10 @@
 #define VFM_NEED_STREAM (1u << 12)
 #define VFM_NEED_INTERRUPT (1u << 13)
 #define VFM_NEED_CHANGE (1u << 14)
-#define VFM_NEED_CONFIG (1u << 15) /* PCI configuration space */
-#define VFM_NEED_SIZE (1u << 16)   /* it tells a data size */
-#define VFM_NEED_TIME (1u << 17)   /* long: not tried with quick */
-#define VFM_NEED_NO_P2P (1u << 18) /* of the features that it must lack */
-#define VFM_NEED_NO_PRE_COPY (1u << 19)
+#define VFM_NEED_CONFIG (1u << 15)	/* PCI configuration space */
+#define VFM_NEED_SIZE (1u << 16)	/* it tells a data size */
+#define VFM_NEED_NO_PRE_COPY (1u << 17) /* which it must lack */
+#define VFM_NEED_AS_IT_IS (1u << 18)	/* not reset before */
 
 struct vfm_hooks;
 struct vfm_trial;
@@ -52,8 +51,8 @@ struct vfm_trial;
  * struct vfm_rule - a rule and how it is tried
  * @is: what it says
  * @needs: VFM_NEED_*
- * @run: with the device in RUNNING. Returns 0 when it passed, else what vfm_trial_fail() or one
- *	of its kin returned. It need not put the device back
+ * @run: with the device in RUNNING, and reset if it can be. Returns 0 when it passed, else what
+ *	vfm_trial_fail() or one of its kin returned. It need not put the device back
  */
 struct vfm_rule {
 	struct vfm_check_rule is;
@@ -93,6 +92,8 @@ extern const struct vfm_rule vfm_rules_damage[];
 extern const size_t vfm_nr_rules_damage;
 extern const struct vfm_rule vfm_rules_foreign[];
 extern const size_t vfm_nr_rules_foreign;
+extern const struct vfm_rule vfm_rules_order[];
+extern const size_t vfm_nr_rules_order;
 extern const struct vfm_rule vfm_rules_stop[];
 extern const size_t vfm_nr_rules_stop;
 extern const struct vfm_rule vfm_rules_stop_dma[];
@@ -128,14 +129,13 @@ extern const size_t vfm_nr_rules_v1_refuse;
  * @opts: of the run
  * @rule: which
  * @info, @migration: of the device; @migration 0: it cannot migrate
- * @region: of the migration region, for rules that need it
+ * @has_region, @region: whether there is a migration region, and which, for rules that need it
  * @described: that region; some devices describe nothing while they are stopped
  * @exercise: what the device's exercise has made for itself
  * @seed: of this trial, for vfm_trial_random()
  * @hooks: who is told of operations
  * @late_ns: when it has used so much of its time that it should come to an end
  * @result: shared with the process that waits
- * @gone: the device has gone away meanwhile
  */
 struct vfm_trial {
 	struct vfm_device *dev;
@@ -143,6 +143,7 @@ struct vfm_trial {
 	const struct vfm_rule *rule;
 	struct vfm_device_info info;
 	uint64_t migration;
+	bool has_region;
 	uint32_t region;
 	struct vfm_region described;
 	void *exercise;
@@ -150,7 +151,6 @@ struct vfm_trial {
 	const struct vfm_hooks *hooks;
 	uint64_t late_ns;
 	struct vfm_check_result *result;
-	bool gone;
 };
 
 /**
@@ -187,21 +187,20 @@ int vfm_trial_open(struct vfm_trial *t, struct vfm_err *err) VFM_MUST_CHECK;
 int vfm_trial_reopen(struct vfm_trial *t) VFM_MUST_CHECK;
 
 /**
- * vfm_trial_each_state() - call @fn with the device in each of its states, but ERROR
- *
- * Until it returns another value than 0. A state that is not reached blocks the rule.
- */
-int vfm_trial_each_state(struct vfm_trial *t,
-			 int (*fn)(struct vfm_trial *t, enum vfm_state state, void *user),
-			 void *user) VFM_MUST_CHECK;
-/**
  * vfm_trial_each() - to each of these states that the device has, and look there
  *
- * @look: as the function of a rule; @seen is handed to it
+ * @look: as the function of a rule; @seen is handed to it. Until it returns another value than 0
+ *
+ * A state that is not reached blocks the rule.
  */
 int vfm_trial_each(struct vfm_trial *t, const enum vfm_state *states, size_t nr,
 		   int (*look)(struct vfm_trial *t, enum vfm_state state, void *seen),
 		   void *seen) VFM_MUST_CHECK;
+
+/** vfm_trial_each_state() - the same with all states but ERROR, in the order of their numbers. */
+int vfm_trial_each_state(struct vfm_trial *t,
+			 int (*look)(struct vfm_trial *t, enum vfm_state state, void *seen),
+			 void *seen) VFM_MUST_CHECK;
 
 /** vfm_trial_reset() - fresh, in RUNNING, as far as that is not what the rule is about. */
 int vfm_trial_reset(struct vfm_trial *t) VFM_MUST_CHECK;
@@ -214,6 +213,12 @@ bool vfm_trial_is_in(struct vfm_trial *t, enum vfm_state state);
 
 /** vfm_trial_refused() - a call that must fail returned @ret; @what it was. */
 int vfm_trial_refused(struct vfm_trial *t, int ret, const char *what) VFM_MUST_CHECK;
+
+/* ---- what several files cite ------------------------------------------------------ */
+
+#define VFM_CITE_PROVED                                                                            \
+	"uAPI, enum vfio_device_mig_state, RESUMING -> STOP: the device is restored from what "    \
+	"was written, or the arc fails"
 
 /* ---- image.c ---------------------------------------------------------------- */
 

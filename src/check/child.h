@@ -25,17 +25,19 @@ enum vfm_stage {
 /**
  * struct vfm_shared - what a trial's process tells
  * @result: without the rule, which is a pointer
- * @next: slot of the operation that comes next, counted without end
+ * @next: place of the operation that begins next, counted without end
  * @stage: how far it has come
- * @err: why the device could not be opened
+ * @err: why the device could not be opened, or be brought to RUNNING
+ * @unready: it could not be brought to RUNNING, so that nothing was tried
  * @gone, @late: an operation said that the device is gone, or does not answer
- * @migrates: the device can migrate
+ * @migrates: the device can migrate, by what the rule's protocol says
  */
 struct vfm_shared {
 	struct vfm_check_result result;
 	size_t next;
 	enum vfm_stage stage;
 	struct vfm_err err;
+	bool unready;
 	bool gone, late;
 	bool migrates;
 };

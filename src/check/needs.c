@@ -41,9 +41,10 @@ static bool has_v1(struct vfm_trial *t)
 		if (!vfm_device_get_region(t->dev, i, r, NULL) && r->size &&
 		    r->type == VFM_V1_REGION_TYPE && r->subtype == VFM_V1_REGION_SUBTYPE) {
 			t->region = i;
-			return true;
+			t->has_region = true;
+			break;
 		}
-	return false;
+	return t->has_region;
 }
 
 static bool has_config(struct vfm_trial *t)
@@ -81,11 +82,6 @@ static bool has_change(struct vfm_trial *t)
 	return t->opts->exercise && t->opts->exercise->change;
 }
 
-static bool has_time(struct vfm_trial *t)
-{
-	return !t->opts->quick;
-}
-
 static bool has_stop_copy(struct vfm_trial *t)
 {
 	return t->migration & VFM_MIGRATION_STOP_COPY;
@@ -101,11 +97,6 @@ static bool has_precopy(struct vfm_trial *t)
 	return t->migration & VFM_MIGRATION_PRE_COPY;
 }
 
-static bool lacks_p2p(struct vfm_trial *t)
-{
-	return !has_p2p(t);
-}
-
 static bool lacks_precopy(struct vfm_trial *t)
 {
 	return !has_precopy(t);
@@ -116,13 +107,12 @@ static const struct {
 	bool (*has)(struct vfm_trial *t);
 	const char *missing;
 } needs[] = {
-	{ VFM_NEED_TIME, has_time, "it takes long, and is not tried with --quick" },
+	/* first, since all that is known of a device of v1 hangs on it */
+	{ VFM_NEED_V1, has_v1, "the device has no migration region" },
 	{ VFM_NEED_STOP_COPY, has_stop_copy, "the device cannot migrate" },
 	{ VFM_NEED_P2P, has_p2p, "the device has no P2P states" },
 	{ VFM_NEED_PRE_COPY, has_precopy, "the device has no PRE_COPY" },
-	{ VFM_NEED_NO_P2P, lacks_p2p, "the device has P2P states" },
 	{ VFM_NEED_NO_PRE_COPY, lacks_precopy, "the device has PRE_COPY" },
-	{ VFM_NEED_V1, has_v1, "the device has no migration region" },
 	{ VFM_NEED_RESET, has_reset, "the device cannot be reset" },
 	{ VFM_NEED_CONFIG, has_config, "the device has no PCI configuration space" },
 	{ VFM_NEED_SIZE, has_size, "the device tells no data size" },

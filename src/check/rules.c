@@ -24,6 +24,7 @@ static const struct {
 	{ vfm_rules_image, &vfm_nr_rules_image },
 	{ vfm_rules_carry, &vfm_nr_rules_carry },
 	{ vfm_rules_foreign, &vfm_nr_rules_foreign },
+	{ vfm_rules_order, &vfm_nr_rules_order },
 	{ vfm_rules_damage, &vfm_nr_rules_damage },
 	{ vfm_rules_stop, &vfm_nr_rules_stop },
 	{ vfm_rules_stop_dma, &vfm_nr_rules_stop_dma },

@@ -220,15 +220,11 @@ static int payload_flips(struct vfm_trial *t)
 	return ret;
 }
 
-#define PROVED                                                                                     \
-	"uAPI, enum vfio_device_mig_state, RESUMING -> STOP: the device is restored from what "    \
-	"was written, or the arc fails"
-
 const struct vfm_rule vfm_rules_damage[] = {
 	{
 		.is = { .name = "v2.damage.empty-refused",
 			.title = "an image of which nothing was written is refused",
-			.source = PROVED,
+			.source = VFM_CITE_PROVED,
 			.text = "The connection breaks before the first byte, and whoever loads "
 				"takes the end of it for the end of the image. A device that "
 				"goes to STOP then runs with a state that nobody has sent. The "
@@ -240,7 +236,7 @@ const struct vfm_rule vfm_rules_damage[] = {
 	{
 		.is = { .name = "v2.damage.truncated-refused",
 			.title = "an image that was cut short is refused, wherever it was cut",
-			.source = PROVED,
+			.source = VFM_CITE_PROVED,
 			.text = "Files and connections end early. Drivers are known that use "
 				"each record as it comes, and have nothing at the end that says "
 				"that this was all: the rest of the state is what was there "
@@ -259,7 +255,7 @@ const struct vfm_rule vfm_rules_damage[] = {
 	{
 		.is = { .name = "v2.damage.hole-refused",
 			.title = "an image of which a part is missing in the middle is refused",
-			.source = PROVED,
+			.source = VFM_CITE_PROVED,
 			.text = "A message or a block that is lost leaves an image with the "
 				"right start and the right end. Parts of up to 64 KiB are taken "
 				"out at random places. Records that are numbered, or a total, "
@@ -271,7 +267,7 @@ const struct vfm_rule vfm_rules_damage[] = {
 	{
 		.is = { .name = "v2.damage.start-flips-refused",
 			.title = "a wrong bit in the first bytes of an image is refused",
-			.source = PROVED,
+			.source = VFM_CITE_PROVED,
 			.text = "What stands first is a header: what this is, of which version, "
 				"how long. Every bit of the first 32 bytes is flipped, each in "
 				"an attempt of its own. Without a checksum a device still looks "
@@ -283,7 +279,7 @@ const struct vfm_rule vfm_rules_damage[] = {
 	{
 		.is = { .name = "v2.damage.end-flips-refused",
 			.title = "a wrong bit in the last bytes of an image is refused",
-			.source = PROVED,
+			.source = VFM_CITE_PROVED,
 			.text = "As for the first bytes: every bit of the last 32 is flipped.\n",
 			.severity = VFM_SEVERITY_SHOULD },
 		.needs = VFM_NEED_STOP_COPY | VFM_NEED_RESET,
@@ -292,7 +288,7 @@ const struct vfm_rule vfm_rules_damage[] = {
 	{
 		.is = { .name = "v2.damage.payload-flips-refused",
 			.title = "a wrong bit anywhere in an image is refused",
-			.source = PROVED,
+			.source = VFM_CITE_PROVED,
 			.text = "Memory, disks and cables flip bits, and what checks them ends "
 				"at the next buffer. A device without a checksum in its image "
 				"cannot notice, which is why this is a recommendation; a sum of "

@@ -8,6 +8,7 @@
 
 #include "check/check.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -141,16 +142,22 @@ static int check_areas(struct vfm_trial *t, const struct vfm_region *r)
 	return 0;
 }
 
+/* The way to a device may notice before us that what the device says cannot be. */
+static int unsound(struct vfm_trial *t, int code, const struct vfm_err *err)
+{
+	return code == -EPROTO ? vfm_trial_fail(t, "%s", err->msg) : vfm_trial_blocked(t, err);
+}
+
 static int areas_inside(struct vfm_trial *t)
 {
 	int ret = 0;
 
 	for (uint32_t i = 0; !ret && i < nr_regions(t); i++) {
 		struct vfm_region r;
+		struct vfm_err err;
+		int code = vfm_device_get_region(t->dev, i, &r, &err);
 
-		ret = get_region(t, i, &r);
-		if (!ret)
-			ret = check_areas(t, &r);
+		ret = code ? unsound(t, code, &err) : check_areas(t, &r);
 	}
 	return ret;
 }
@@ -228,8 +235,11 @@ static int irqs_consistent(struct vfm_trial *t)
 static int check_io_fds(struct vfm_trial *t, uint32_t index, uint64_t size)
 {
 	struct vfm_io_fd list[LOOK_MAX];
-	int n = vfm_device_get_io_fds(t->dev, index, list, LOOK_MAX, NULL);
+	struct vfm_err err;
+	int n = vfm_device_get_io_fds(t->dev, index, list, LOOK_MAX, &err);
 
+	if (n == -EPROTO)
+		return unsound(t, n, &err);
 	for (int i = 0; i < VFM_MIN(n, (int)LOOK_MAX); i++)
 		if (!vfm_range_inside(list[i].offset, list[i].size, size) ||
 		    fcntl(list[i].fd, F_GETFD) < 0)
@@ -382,6 +392,16 @@ static int same_description(struct vfm_trial *t, enum vfm_state state, void *use
 	return compare(t, state, &d[0], &d[1]);
 }
 
+/* Some ways to a device ask once and remember: who opens it in that state has to ask. */
+static int same_when_opened(struct vfm_trial *t, enum vfm_state state, void *user)
+{
+	int ret = same_description(t, state, user);
+
+	if (!ret)
+		ret = vfm_trial_reopen(t);
+	return ret ? ret : same_description(t, state, user);
+}
+
 static int info_stable(struct vfm_trial *t)
 {
 	vfm_auto_free struct description *d = calloc(2, sizeof(*d));
@@ -391,7 +411,7 @@ static int info_stable(struct vfm_trial *t)
 		return vfm_trial_skip(t, "no memory");
 	if (describe(t, &d[0], &err))
 		return vfm_trial_blocked(t, &err);
-	return vfm_trial_each_state(t, same_description, d);
+	return vfm_trial_each_state(t, same_when_opened, d);
 }
 
 /* ---- PCI ------------------------------------------------------------------------- */
@@ -434,7 +454,9 @@ const struct vfm_rule vfm_rules_describe[] = {
 			.source = "uAPI, VFIO_DEVICE_GET_INFO, GET_REGION_INFO, GET_IRQ_INFO: "
 				  "constant while the device is open",
 			.text = "Users ask once, and keep the answer.\n\n"
-				"Everything is read in RUNNING, and compared in every state.\n",
+				"Everything is read in RUNNING, and compared in every state: by "
+				"who "
+				"has brought it there, and by who opens it there.\n",
 			.severity = VFM_SEVERITY_MUST },
 		.needs = VFM_NEED_STOP_COPY,
 		.run = info_stable,

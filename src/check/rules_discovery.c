@@ -226,6 +226,7 @@ const struct vfm_rule vfm_rules_discovery[] = {
 				"wrong. Whoever relies on it has to know before.\n\n"
 				"It is reset in RUNNING, whatever it says.\n",
 			.severity = VFM_SEVERITY_MUST },
+		.needs = VFM_NEED_AS_IT_IS,
 		.run = reset_flag,
 	},
 	{

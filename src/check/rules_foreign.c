@@ -282,10 +282,6 @@ static int recovers(struct vfm_trial *t)
 	return ret;
 }
 
-#define PROVED                                                                                     \
-	"uAPI, enum vfio_device_mig_state, RESUMING -> STOP: the device is restored from what "    \
-	"was written, or the arc fails"
-
 const struct vfm_rule vfm_rules_foreign[] = {
 	{
 		.is = { .name = "v2.damage.recovers",
@@ -305,7 +301,7 @@ const struct vfm_rule vfm_rules_foreign[] = {
 	{
 		.is = { .name = "v2.damage.foreign-refused",
 			.title = "what is no image at all is refused",
-			.source = PROVED,
+			.source = VFM_CITE_PROVED,
 			.text = "Somebody gives the wrong file. Zeros, random bytes and a text "
 				"are written, as many as an image has, and fewer. A device "
 				"whose images are recognised by their size alone takes these "
@@ -333,7 +329,7 @@ const struct vfm_rule vfm_rules_foreign[] = {
 	{
 		.is = { .name = "v2.damage.twice-refused",
 			.title = "an image that is written twice is refused",
-			.source = PROVED,
+			.source = VFM_CITE_PROVED,
 			.text = "A sender that begins anew after an error on the same "
 				"connection sends the start of an image again, and then all of "
 				"it. Behind the end of an image there is nothing.\n",
@@ -344,7 +340,7 @@ const struct vfm_rule vfm_rules_foreign[] = {
 	{
 		.is = { .name = "v2.damage.oversize-refused",
 			.title = "bytes behind the end of an image are refused",
-			.source = PROVED,
+			.source = VFM_CITE_PROVED,
 			.text = "An image of the right length with something behind it is not "
 				"the one that was saved. Zeros and random bytes, from 1 to 64 "
 				"KiB, are written behind a good one. A driver that stops "
@@ -373,7 +369,7 @@ const struct vfm_rule vfm_rules_foreign[] = {
 	{
 		.is = { .name = "v2.damage.refusal-lasts",
 			.title = "after an image was refused RESUMING -> STOP is refused, too",
-			.source = PROVED,
+			.source = VFM_CITE_PROVED,
 			.text = "The error of one write is easily lost: by a program that looks "
 				"at the last result only, or since the next write begins a new "
 				"record. The first bytes of an image are spoiled; once that is "

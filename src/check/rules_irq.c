@@ -85,14 +85,44 @@ static int blocked_by_silence(struct vfm_trial *t, const char *when)
 	return vfm_trial_skip(t, "could not be tried: no interrupt comes %s", when);
 }
 
-/* Wired to a new descriptor, and one has come. */
-static int wired(struct vfm_trial *t, int *fd)
+/* The first index that takes an eventfd. */
+static bool find_index(struct vfm_trial *t, uint32_t *index)
+{
+	struct vfm_irq irq;
+
+	for (*index = 0; *index < t->info.nr_irqs; ++*index)
+		if (!vfm_device_get_irq(t->dev, *index, &irq, NULL) && irq.count &&
+		    irq.flags & VFM_IRQ_EVENTFD)
+			return true;
+	return false;
+}
+
+/* To a new descriptor, the vector of the exercise. */
+static int wire_new(struct vfm_trial *t, int *fd)
 {
 	struct vfm_err err;
 	int ret = new_eventfd(t, fd);
 
-	if (!ret && wire(t, *fd, &err))
-		ret = vfm_trial_blocked(t, &err);
+	return !ret && wire(t, *fd, &err) ? vfm_trial_blocked(t, &err) : ret;
+}
+
+/* To a new descriptor, the first vector of the first index that takes one. */
+static int wire_any(struct vfm_trial *t, int *fd, uint32_t *index)
+{
+	struct vfm_err err;
+	int ret;
+
+	if (!find_index(t, index))
+		return vfm_trial_skip(t, "no interrupt of it takes an eventfd");
+	ret = new_eventfd(t, fd);
+	return !ret && wire_vector(t, *index, 0, *fd, &err) ? vfm_trial_blocked(t, &err) : ret;
+}
+
+/* Wired to a new descriptor, and one has come. */
+static int wired(struct vfm_trial *t, int *fd)
+{
+	int ret = wire_new(t, fd);
+
 	if (!ret)
 		ret = cause(t);
 	if (!ret && !came(t, *fd, VFM_TRIAL_WAIT_MS))
@@ -128,11 +158,8 @@ static int still_comes(struct vfm_trial *t, int fd, const char *after)
 static int delivered(struct vfm_trial *t)
 {
 	vfm_auto_fd int fd = -1;
-	struct vfm_err err;
-	int ret = new_eventfd(t, &fd);
+	int ret = wire_new(t, &fd);
 
-	if (!ret && wire(t, fd, &err))
-		ret = vfm_trial_blocked(t, &err);
 	for (int i = 1; !ret && i <= 3; i++) {
 		ret = cause(t);
 		if (!ret && !came(t, fd, VFM_TRIAL_WAIT_MS))
@@ -173,18 +200,6 @@ static int unwired_silent(struct vfm_trial *t)
 	return ret ? ret : silent(t, fd, "the index was turned off;");
 }
 
-/* The first vector that takes an eventfd. */
-static bool find_vector(struct vfm_trial *t, uint32_t *index)
-{
-	struct vfm_irq irq;
-
-	for (*index = 0; *index < t->info.nr_irqs; ++*index)
-		if (!vfm_device_get_irq(t->dev, *index, &irq, NULL) && irq.count &&
-		    irq.flags & VFM_IRQ_EVENTFD)
-			return true;
-	return false;
-}
-
 static int loopback(struct vfm_trial *t)
 {
 	const uint8_t yes = 1;
@@ -198,13 +213,8 @@ static int loopback(struct vfm_trial *t)
 	vfm_auto_fd int fd = -1;
 	uint32_t index;
 	struct vfm_err err;
-	int ret;
+	int ret = wire_any(t, &fd, &index);
 
-	if (!find_vector(t, &index))
-		return vfm_trial_skip(t, "no interrupt of it takes an eventfd");
-	ret = new_eventfd(t, &fd);
-	if (!ret && wire_vector(t, index, 0, fd, &err))
-		ret = vfm_trial_blocked(t, &err);
 	for (size_t i = 0; !ret && i < VFM_ARRAY_SIZE(sets); i++) {
 		sets[i].index = index;
 		if (vfm_device_set_irqs(t->dev, &sets[i], &err))
@@ -323,7 +333,6 @@ static int travels(struct vfm_trial *t)
 static int none_when_loaded(struct vfm_trial *t)
 {
 	vfm_auto_fd int fd = -1, later = -1;
-	struct vfm_err err;
 	int ret = wired(t, &fd);
 
 	if (!ret)
@@ -331,9 +340,7 @@ static int none_when_loaded(struct vfm_trial *t)
 	if (!ret)
 		ret = vfm_trial_move(t);
 	if (!ret)
-		ret = new_eventfd(t, &later);
-	if (!ret && wire(t, later, &err))
-		ret = vfm_trial_blocked(t, &err);
+		ret = wire_new(t, &later);
 	if (!ret && came(t, later, VFM_TRIAL_QUIET_MS))
 		ret = vfm_trial_fail(t, "in RESUMING, with an image that has an interrupt pending, "
 					"its eventfd was signalled");
@@ -351,13 +358,8 @@ static int wiring_answers(struct vfm_trial *t)
 	vfm_auto_fd int fd = -1;
 	uint32_t index;
 	struct vfm_err err;
-	int ret;
+	int ret = wire_any(t, &fd, &index);
 
-	if (!find_vector(t, &index))
-		return vfm_trial_skip(t, "no interrupt of it takes an eventfd");
-	ret = new_eventfd(t, &fd);
-	if (!ret && wire_vector(t, index, 0, fd, &err))
-		ret = vfm_trial_blocked(t, &err);
 	for (size_t i = 0; !ret && i < VFM_ARRAY_SIZE(states); i++) {
 		ret = vfm_trial_go(t, states[i]);
 		if (!ret &&

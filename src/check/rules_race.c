@@ -242,7 +242,6 @@ static int second_user(struct vfm_trial *t)
 /* Rounds of saving while another thread resets. */
 #define ROUNDS 40
 
-/* @dev: without the trace, which is not made for two threads. */
 struct resetter {
 	struct vfm_device *dev;
 	bool stop;
@@ -278,7 +277,7 @@ static void save_all_the_time(struct vfm_trial *t)
 
 static int reset_during_read(struct vfm_trial *t)
 {
-	struct resetter r = { .dev = vfm_pass_inner(t->dev) };
+	struct resetter r = { .dev = t->dev };
 	struct vfm_err err;
 	pthread_t thread;
 	int ret = vfm_trial_reset(t);
@@ -287,7 +286,7 @@ static int reset_during_read(struct vfm_trial *t)
 		ret = vfm_trial_reset(t);
 	if (ret)
 		return ret;
-	if (!r.dev->ops->resets_any_time)
+	if (!vfm_pass_inner(t->dev)->ops->resets_any_time)
 		return vfm_trial_skip(t, "the way to this device allows one call at a time");
 	if (pthread_create(&thread, NULL, reset_all_the_time, &r))
 		return vfm_trial_skip(t, "no thread");

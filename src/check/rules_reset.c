@@ -126,10 +126,10 @@ static int stands_still(struct vfm_trial *t, const struct vfm_image *seen, bool 
 
 	if (!ret)
 		ret = vfm_trial_reset(t);
-	if (!ret)
+	if (!ret) {
 		poll(NULL, 0, LET_RUN_MS);
-	if (!ret)
 		ret = vfm_trial_save(t, &later);
+	}
 	*still = !ret && same_image(seen, &later);
 	vfm_image_free(&later);
 	return ret;

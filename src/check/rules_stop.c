@@ -54,6 +54,16 @@ static int infos_in(struct vfm_trial *t, enum vfm_state state, void *seen)
 	return 0;
 }
 
+/* The successor of a monitor that died has nobody to have asked before. */
+static int infos_when_opened(struct vfm_trial *t, enum vfm_state state, void *seen)
+{
+	int ret = infos_in(t, state, seen);
+
+	if (!ret)
+		ret = vfm_trial_reopen(t);
+	return ret ? ret : infos_in(t, state, seen);
+}
+
 static int infos_answer(struct vfm_trial *t)
 {
 	struct vfm_device_info info;
@@ -61,7 +71,7 @@ static int infos_answer(struct vfm_trial *t)
 
 	if (describe(t, &info, &err))
 		return vfm_trial_blocked(t, &err);
-	return vfm_trial_each(t, stopped, VFM_ARRAY_SIZE(stopped), infos_in, NULL);
+	return vfm_trial_each(t, stopped, VFM_ARRAY_SIZE(stopped), infos_when_opened, NULL);
 }
 
 /* ---- configuration space ---------------------------------------------------------------- */

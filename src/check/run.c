@@ -4,7 +4,7 @@
 /*
  * A run: a process for each rule (watch.c, child.c), and what is made of how it ended. A
  * process that had no end of its own is a finding about the rule that was tried in it.
- * The run goes on as long as the device can be opened.
+ * The run goes on as long as the device can be opened and brought to RUNNING.
  */
 
 #include "check/child.h"
@@ -25,7 +25,8 @@ struct run {
 	const struct vfm_check_opts *opts;
 	struct vfm_check_summary *sum;
 	struct vfm_shared *s;
-	bool opened; /* once, so that not to be able to is a finding */
+	bool opened;	  /* once, so that not to be able to is a finding */
+	bool migrates[2]; /* it has said so, by enum vfm_check_form */
 };
 
 /* ---- one trial ------------------------------------------------------------------ */
@@ -87,10 +88,8 @@ static void judge_end(const struct run *run, struct vfm_check_result *r, enum vf
 /* Oldest first; what a process wrote that may have gone wild has an end. */
 static void order_ops(struct vfm_check_result *r, const struct vfm_shared *s)
 {
-	/* One that began and did not end stands in the slot after the last. */
-	bool open_end = s->result.ops[s->next % VFM_CHECK_OPS][0] != '\0';
-	size_t count = VFM_MIN(s->next + open_end, VFM_CHECK_OPS);
-	size_t first = s->next + open_end - count;
+	size_t count = VFM_MIN(s->next, VFM_CHECK_OPS);
+	size_t first = s->next - count;
 
 	r->nr_ops = count;
 	for (size_t i = 0; i < count; i++) {
@@ -144,7 +143,31 @@ static int not_opened(struct run *run, struct vfm_err *err)
 /* What was found before a verdict is known of the rule is found about the device. */
 static bool is_lost(const struct run *run, int end)
 {
-	return end == VFM_END_STUCK || run->s->stage == VFM_STAGE_OPENING;
+	return end == VFM_END_STUCK || run->s->stage == VFM_STAGE_OPENING || run->s->unready;
+}
+
+/* It is not fit, and all that is left would be skipped. */
+static bool has_changed_its_mind(const struct run *run, enum vfm_check_form form)
+{
+	return run->migrates[form] && !run->s->migrates && run->s->stage == VFM_STAGE_DONE;
+}
+
+static enum vfm_check_form form_of(const struct vfm_rule *rule)
+{
+	return rule->needs & VFM_NEED_V1 ? VFM_CHECK_V1 : VFM_CHECK_V2;
+}
+
+static void lose(struct run *run, const struct vfm_check_result *result)
+{
+	struct vfm_err *why = &run->s->err;
+
+	run->sum->lost = true;
+	why->msg[sizeof(why->msg) - 1] = '\0';
+	if (run->s->unready)
+		vfm_fail(&run->sum->why, why->code, "it cannot be brought to RUNNING: %s",
+			 why->msg);
+	else
+		vfm_fail(&run->sum->why, -EIO, "%s", result->evidence);
 }
 
 static int run_rule(struct run *run, const struct vfm_rule *rule, struct vfm_err *err)
@@ -160,9 +183,12 @@ static int run_rule(struct run *run, const struct vfm_rule *rule, struct vfm_err
 	run->sum->migrates |= run->s->migrates;
 	add_to_sum(run->sum, &result);
 	if (is_lost(run, end)) {
+		lose(run, &result);
+	} else if (has_changed_its_mind(run, form_of(rule))) {
 		run->sum->lost = true;
-		vfm_fail(&run->sum->why, -EIO, "%s", result.evidence);
+		vfm_fail(&run->sum->why, -EIO, "it says no more that it can migrate");
 	}
+	run->migrates[form_of(rule)] |= run->s->migrates;
 	if (run->opts->result)
 		run->opts->result(run->opts->user, &result);
 	return 0;

@@ -133,24 +133,6 @@ int vfm_trial_go(struct vfm_trial *t, enum vfm_state state)
 	return ret ? vfm_trial_blocked(t, &err) : 0;
 }
 
-int vfm_trial_each_state(struct vfm_trial *t,
-			 int (*fn)(struct vfm_trial *t, enum vfm_state state, void *user),
-			 void *user)
-{
-	int ret = 0;
-
-	for (unsigned int i = VFM_STATE_ERROR + 1; !ret && i < VFM_NR_STATES; i++) {
-		enum vfm_state state = (enum vfm_state)i;
-
-		if (!vfm_state_exists(t->migration, state))
-			continue;
-		ret = vfm_trial_go(t, state);
-		if (!ret)
-			ret = fn(t, state, user);
-	}
-	return ret;
-}
-
 int vfm_trial_each(struct vfm_trial *t, const enum vfm_state *states, size_t nr,
 		   int (*look)(struct vfm_trial *t, enum vfm_state state, void *seen), void *seen)
 {
@@ -164,6 +146,19 @@ int vfm_trial_each(struct vfm_trial *t, const enum vfm_state *states, size_t nr,
 			ret = look(t, states[i], seen);
 	}
 	return ret;
+}
+
+int vfm_trial_each_state(struct vfm_trial *t,
+			 int (*look)(struct vfm_trial *t, enum vfm_state state, void *seen),
+			 void *seen)
+{
+	static const enum vfm_state all[] = {
+		VFM_STATE_STOP,		VFM_STATE_RUNNING,     VFM_STATE_STOP_COPY,
+		VFM_STATE_RESUMING,	VFM_STATE_RUNNING_P2P, VFM_STATE_PRE_COPY,
+		VFM_STATE_PRE_COPY_P2P,
+	};
+
+	return vfm_trial_each(t, all, VFM_ARRAY_SIZE(all), look, seen);
 }
 
 int vfm_trial_reset(struct vfm_trial *t)

@@ -118,7 +118,7 @@ static uint64_t resident(pid_t child)
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Wait for the end of the process, once. 1: it has ended; 0: not yet; -ECANCELED. */
+/* Wait for the end of the process, once. 1: it has ended; 0: not yet; -ECANCELED, before all. */
 static int wait_once(int pidfd, int cancel_fd, int ms)
 {
 	struct pollfd fds[] = { { .fd = pidfd, .events = POLLIN },
@@ -126,7 +126,7 @@ static int wait_once(int pidfd, int cancel_fd, int ms)
 
 	if (poll(fds, 2, ms) <= 0)
 		return 0;
-	return fds[0].revents ? 1 : -ECANCELED;
+	return fds[1].revents ? -ECANCELED : 1;
 }
 
 static int wait_for_end(const struct vfm_check_opts *opts, pid_t child, int pidfd)

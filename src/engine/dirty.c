@@ -264,7 +264,7 @@ static int flush(struct batch *b)
 {
 	uint64_t iova = b->r->range.iova + b->first * VFM_MEMORY_PAGE;
 	uint64_t size = b->count * VFM_MEMORY_PAGE;
-	uint64_t start = vfm_now_ns();
+	uint64_t begin = vfm_now_ns();
 	int ret;
 
 	if (!b->count)
@@ -272,7 +272,7 @@ static int flush(struct batch *b)
 	ret = b->zero ? put_zeros(b, iova, size) : put_data(b, iova, size);
 	if (ret)
 		return ret;
-	vfm_engine_count(b->e, 0, size, b->zero ? 0 : vfm_now_ns() - start);
+	vfm_engine_count(b->e, 0, size, b->zero ? 0 : vfm_now_ns() - begin);
 	vfm_bitmap_clear_range(b->r->bits, b->first, b->count);
 	b->count = 0;
 	b->looked = 0;

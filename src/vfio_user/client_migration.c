@@ -335,7 +335,7 @@ int vfm_client_get_data_size(struct vfm_device *dev, uint64_t *bytes, struct vfm
 	int ret = optional_feature(c, &f, "ask for the size of the data", err);
 
 	if (!ret)
-		*bytes = VFM_MAX(size, 1);
+		*bytes = size;
 	return ret;
 }
 

@@ -64,6 +64,15 @@ struct vfm_srv_dirty {
 	struct vfm_range ranges[VFM_MAX_LOG_RANGES];
 };
 
+/* The size of a region, once it is known. */
+struct vfm_srv_bound {
+	bool known;
+	uint64_t size;
+};
+
+/* Regions that are remembered so: more than those of a PCI device. */
+#define VFM_SRV_BOUNDS 16
+
 /* The client that is served. It is part of the server, so that there is never a second. */
 struct vfm_srv_client {
 	struct vfm_vu_conn *conn; /* NULL: there is none */
@@ -91,9 +100,10 @@ struct vfm_srv_client {
 };
 
 struct vfm_server {
-	struct vfm_device *dev;	     /* that is shown */
-	struct vfm_device *front;    /* it, when it is ours and has the migration region */
-	uint32_t front_index;	     /* of that region */
+	struct vfm_device *dev;	  /* that is shown */
+	struct vfm_device *front; /* it, when it is ours and has the migration region */
+	uint32_t front_index;	  /* of that region */
+	struct vfm_srv_bound bounds[VFM_SRV_BOUNDS];
 	struct vfm_server_opts opts; /* without path and fd */
 	int epoll_fd;
 	int listen_fd; /* -1 with a connected socket */

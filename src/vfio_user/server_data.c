@@ -51,6 +51,18 @@ static ssize_t fill(struct vfm_srv_request *rq, uint8_t *buf, size_t len)
 	return (ssize_t)done;
 }
 
+/* No bytes are an end, of one kind or the other: of a session that there is. */
+static int check_empty(struct vfm_srv_request *rq)
+{
+	enum vfm_state state;
+	int ret = vfm_device_get_state(rq->dev, &state, &rq->err);
+
+	if (!ret && !vfm_state_is_saving(state))
+		ret = vfm_fail(&rq->err, -EINVAL, "read data: the device is in %s, and has none",
+			       vfm_state_name(state));
+	return ret;
+}
+
 int vfm_srv_data_read(struct vfm_srv_request *rq)
 {
 	uint32_t argsz = vfm_read_he32(&rq->in);
@@ -69,6 +81,8 @@ int vfm_srv_data_read(struct vfm_srv_request *rq)
 	if (!out)
 		return -ENOMEM;
 	n = fill(rq, out + VFM_VU_MIG_DATA_SIZE, size);
+	if (!n)
+		n = check_empty(rq);
 	if (n < 0)
 		return (int)n;
 	rq->out_len = VFM_VU_MIG_DATA_SIZE + (size_t)n;

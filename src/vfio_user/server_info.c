@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include <unistd.h>
+
 #include "abi/vfio.h"
 #include "base/util.h"
 
@@ -21,6 +23,15 @@
 #define CAP_TYPE_SIZE (sizeof(struct vfm_abi_cap_header) + 2 * sizeof(uint32_t))
 #define CAP_SPARSE_SIZE(areas)                                                                     \
 	(sizeof(struct vfm_abi_cap_header) + 2 * sizeof(uint32_t) + (areas)*2 * sizeof(uint64_t))
+
+/* A device may describe what it does not say that it has. */
+static int check_index(struct vfm_srv_request *rq, const char *what, uint32_t index, uint32_t count)
+{
+	if (index < count)
+		return 0;
+	return vfm_fail(&rq->err, -EINVAL, "there is no %s %" PRIu32 ", there are %" PRIu32, what,
+			index, count);
+}
 
 static int check_argsz(struct vfm_srv_request *rq, uint32_t argsz, size_t fixed)
 {
@@ -57,11 +68,29 @@ struct shown {
 	uint32_t size; /* of the whole answer */
 };
 
+/* Areas that can be mapped by whoever reads of them: whole pages inside of the region, in order. */
+static bool sound_areas(const struct vfm_region *region)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end = 0;
+
+	for (uint32_t i = 0; i < region->nr_areas; i++) {
+		const struct vfm_area *a = &region->areas[i];
+
+		if (!vfm_range_inside(a->offset, a->size, region->size) || a->offset < end ||
+		    (a->offset | a->size) % page)
+			return false;
+		end = a->offset + a->size;
+	}
+	return true;
+}
+
+/* What cannot be mapped as it is described is reached by messages. */
 static struct shown show(const struct vfm_srv_request *rq, const struct vfm_region *region)
 {
 	struct shown s = { .size = VFM_VU_REGION_INFO_SIZE };
 
-	s.mappable = region->flags & VFM_REGION_MMAP && region->fd >= 0 && rq->client->max_fds;
+	s.mappable = region->flags & VFM_REGION_MMAP && region->fd >= 0 && rq->client->max_fds &&
+		     sound_areas(region);
 	s.sparse = s.mappable && region->nr_areas;
 	s.typed = region->type;
 	if (s.typed)
@@ -131,15 +160,19 @@ static int answer_region(struct vfm_srv_request *rq, const struct vfm_region *re
 int vfm_srv_get_region_info(struct vfm_srv_request *rq)
 {
 	uint32_t argsz = vfm_read_he32(&rq->in);
+	struct vfm_device_info info;
 	struct vfm_region region;
 	uint32_t index;
 	int ret = check_argsz(rq, argsz, VFM_VU_REGION_INFO_SIZE);
 
-	if (ret)
-		return ret;
 	vfm_read_he32(&rq->in); /* flags */
 	index = vfm_read_he32(&rq->in);
-	ret = vfm_device_get_region(rq->dev, index, &region, &rq->err);
+	if (!ret)
+		ret = vfm_device_get_info(rq->dev, &info, &rq->err);
+	if (!ret)
+		ret = check_index(rq, "region", index, info.nr_regions);
+	if (!ret)
+		ret = vfm_device_get_region(rq->dev, index, &region, &rq->err);
 	if (ret)
 		return ret;
 	region.index = index;
@@ -231,15 +264,19 @@ int vfm_srv_get_region_io_fds(struct vfm_srv_request *rq)
 int vfm_srv_get_irq_info(struct vfm_srv_request *rq)
 {
 	int ret = check_argsz(rq, vfm_read_he32(&rq->in), VFM_VU_IRQ_INFO_SIZE);
+	struct vfm_device_info info;
 	struct vfm_irq irq = { 0 };
 	struct vfm_writer w;
 	uint32_t index;
 
-	if (ret)
-		return ret;
 	vfm_read_he32(&rq->in); /* flags */
 	index = vfm_read_he32(&rq->in);
-	ret = vfm_device_get_irq(rq->dev, index, &irq, &rq->err);
+	if (!ret)
+		ret = vfm_device_get_info(rq->dev, &info, &rq->err);
+	if (!ret)
+		ret = check_index(rq, "interrupt", index, info.nr_irqs);
+	if (!ret)
+		ret = vfm_device_get_irq(rq->dev, index, &irq, &rq->err);
 	if (ret)
 		return ret;
 	w = vfm_writer_of(vfm_srv_reply(rq, VFM_VU_IRQ_INFO_SIZE), VFM_VU_IRQ_INFO_SIZE);

@@ -12,9 +12,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bitmap.h"
 #include "base/cleanup.h"
 #include "base/util.h"
 #include "device/ranges.h"
@@ -154,10 +156,27 @@ static int bitmap_size(struct vfm_srv_request *rq, const struct vfm_range *range
 	return 0;
 }
 
+static int check_logging(struct vfm_srv_request *rq)
+{
+	int ret = vfm_srv_log_probe(rq);
+
+	if (!ret && !rq->client->logging)
+		ret = vfm_fail(&rq->err, -EINVAL, "report: there is no log");
+	return ret;
+}
+
+/* Bits behind the last page are nobody's. */
+static void end_bitmap(uint64_t *bitmap, size_t bytes, uint64_t size, uint64_t page_size)
+{
+	uint64_t pages = size / page_size + (size % page_size != 0);
+
+	vfm_bitmap_clear_range(bitmap, pages, bytes * CHAR_BIT - pages);
+}
+
 int vfm_srv_log_report(struct vfm_srv_request *rq, uint32_t argsz)
 {
 	struct vfm_range range;
-	uint64_t page_size;
+	uint64_t page_size, *bitmap;
 	uint32_t len;
 	size_t bytes = 0;
 	uint8_t *out;
@@ -167,6 +186,8 @@ int vfm_srv_log_report(struct vfm_srv_request *rq, uint32_t argsz)
 	range.size = vfm_read_he64(&rq->in);
 	page_size = vfm_read_he64(&rq->in);
 	ret = check_v1(rq);
+	if (!ret)
+		ret = check_logging(rq);
 	if (!ret)
 		ret = bitmap_size(rq, &range, page_size, argsz, &bytes);
 	if (ret)
@@ -178,6 +199,9 @@ int vfm_srv_log_report(struct vfm_srv_request *rq, uint32_t argsz)
 	memcpy(out, rq->msg->payload, REPORT_FIXED);
 	memcpy(out, &len, sizeof(len));
 	memset(out + REPORT_FIXED, 0, bytes);
-	return vfm_device_report_log(rq->dev, range.iova, range.size, page_size,
-				     (uint64_t *)(void *)(out + REPORT_FIXED), &rq->err);
+	bitmap = (uint64_t *)(void *)(out + REPORT_FIXED);
+	ret = vfm_device_report_log(rq->dev, range.iova, range.size, page_size, bitmap, &rq->err);
+	if (!ret)
+		end_bitmap(bitmap, bytes, range.size, page_size);
+	return ret;
 }

@@ -12,6 +12,31 @@
 #include "base/util.h"
 #include "region/region.h"
 
+/*
+ * No access reaches the device that leaves its region: a client may not check, and a device may
+ * rely on us. What a region is does not change, and is asked for once; for one beyond those that
+ * are remembered, each time.
+ */
+static int check_bounds(struct vfm_srv_request *rq, uint32_t index, uint64_t offset, uint64_t len)
+{
+	struct vfm_srv_bound *known = index < VFM_SRV_BOUNDS ? &rq->server->bounds[index] : NULL;
+	struct vfm_region region;
+
+	if (!known || !known->known) {
+		/* one that cannot be described now has to look after itself */
+		if (vfm_device_get_region(rq->dev, index, &region, NULL))
+			return 0;
+		if (known)
+			*known = (struct vfm_srv_bound){ true, region.size };
+	}
+	if (vfm_range_inside(offset, len, known ? known->size : region.size))
+		return 0;
+	return vfm_fail(&rq->err, -EINVAL,
+			"access to region %" PRIu32 ": 0x%" PRIx64 "+0x%" PRIx64
+			" leaves it: it has 0x%" PRIx64 " bytes",
+			index, offset, len, known ? known->size : region.size);
+}
+
 struct access {
 	uint64_t offset;
 	uint32_t region;
@@ -28,7 +53,7 @@ static int read_access(struct vfm_srv_request *rq, struct access *a)
 				"access to region %" PRIu32 ": %" PRIu32
 				" bytes, and %zu were agreed",
 				a->region, a->count, rq->client->max_xfer);
-	return 0;
+	return check_bounds(rq, a->region, a->offset, a->count);
 }
 
 /* Data of a chunk of v1 goes out from where it stands; rq->data is NULL for all else. */

@@ -20,6 +20,9 @@
 #define EDGE 32u
 #define HEADER 1024u
 
+/* What has a sum of its own. */
+#define BLOCK ((size_t)4096)
+
 /* By so much a driver's buffer is larger than an image, since it has whole huge pages. */
 #define ROOM ((uint64_t)4 << 20)
 
@@ -143,6 +146,44 @@ static bool is_too_long(struct vfm_device *dev, const struct vfm_tape *good,
 	       !is_double(dev, good, got);
 }
 
+/* Each byte as often as it should be, wherever it stands. */
+static bool is_reordered(struct vfm_device *dev, const struct vfm_tape *good,
+			 const struct vfm_tape *got)
+{
+	int64_t count[UINT8_MAX + 1] = { 0 };
+
+	(void)dev;
+	if (got->size != good->size || same(good, got, 0, got->size))
+		return false;
+	for (size_t i = 0; i < got->size; i++) {
+		count[good->data[i]]++;
+		count[got->data[i]]--;
+	}
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(count); i++)
+		if (count[i])
+			return false;
+	return true;
+}
+
+/* Two blocks that stand in each other's place. */
+static bool has_swapped_blocks(struct vfm_device *dev, const struct vfm_tape *good,
+			       const struct vfm_tape *got)
+{
+	size_t at[2] = { 0, 0 }, nr = 0;
+
+	(void)dev;
+	if (got->size != good->size)
+		return false;
+	for (size_t i = 0; i + BLOCK <= got->size; i += BLOCK)
+		if (!same(good, got, i, i + BLOCK)) {
+			if (nr == VFM_ARRAY_SIZE(at))
+				return false;
+			at[nr++] = i;
+		}
+	return nr == VFM_ARRAY_SIZE(at) && !memcmp(good->data + at[0], got->data + at[1], BLOCK) &&
+	       !memcmp(good->data + at[1], got->data + at[0], BLOCK);
+}
+
 /* ---- judging late ----------------------------------------------------------------- */
 
 static ssize_t remember(struct vfm_device *dev, void *buf, size_t len, struct vfm_err *err)
@@ -223,6 +264,8 @@ UNNOTICED(is_foreign)
 UNNOTICED(has_other_model)
 UNNOTICED(is_double)
 UNNOTICED(is_too_long)
+UNNOTICED(is_reordered)
+UNNOTICED(has_swapped_blocks)
 
 #define JUDGED_LATE(damage)                                                                        \
 	.read_data = remember, .write_data = hold_back, .set_state = damage##_unnoticed
@@ -354,7 +397,8 @@ const struct vfm_bug vfm_bugs_damage[] = {
 		.is = { .name = "payload-unchecked",
 			.title = "wrong bits in the payload are accepted",
 			.where = "Linux, all drivers: none has a checksum" },
-		.rules = { "v2.damage.payload-flips-refused" },
+		.rules = { "v2.damage.payload-flips-refused", "v2.damage.swapped-records-refused",
+			   "v2.damage.swapped-blocks-refused" },
 		.ops = { JUDGED_LATE(has_other_payload) },
 	},
 	{
@@ -384,6 +428,21 @@ const struct vfm_bug vfm_bugs_damage[] = {
 			.where = "" },
 		.rules = { "v2.damage.oversize-refused" },
 		.ops = { JUDGED_LATE(is_too_long) },
+	},
+	{
+		.is = { .name = "order-unchecked",
+			.title = "an image is accepted whatever the order of its records",
+			.where = "" },
+		.rules = { "v2.damage.swapped-records-refused",
+			   "v2.damage.swapped-blocks-refused" },
+		.ops = { JUDGED_LATE(is_reordered) },
+	},
+	{
+		.is = { .name = "blocks-unordered",
+			.title = "blocks have sums of their own, and no numbers",
+			.where = "" },
+		.rules = { "v2.damage.swapped-blocks-refused" },
+		.ops = { JUDGED_LATE(has_swapped_blocks) },
 	},
 	{
 		.is = { .name = "resume-overflow",

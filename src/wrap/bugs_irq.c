@@ -75,8 +75,7 @@ static void unwire_all(struct vfm_device *dev)
 			.flags = VFM_IRQ_SET_DATA_NONE | VFM_IRQ_SET_ACTION_TRIGGER, .index = i
 		};
 
-		if (vfm_pass_set_irqs(dev, &off, &err))
-			continue;
+		vfm_pass_set_irqs(dev, &off, &err);
 	}
 }
 

@@ -96,7 +96,7 @@ const struct vfm_bug vfm_bugs_stream[] = {
 		.is = { .name = "end-told-once",
 			.title = "a read after the end of the data fails",
 			.where = "" },
-		.rules = { "v2.stream.stop-copy-end-lasts" },
+		.rules = { "v2.stream.stop-copy-end-lasts", "v2.stream.stop-copy-complete" },
 		.ops = { .read_data = end_once },
 	},
 	{

@@ -30,6 +30,7 @@ struct vfm_field {
  * @args: what it was given
  * @data, @data_len: bytes that go in; for some, of which hook.c says what they are
  * @room: bytes that may come out, where that is for the user to say; before() may lower it
+ * @mark: what before() puts here, after() finds: two threads may have operations under way
  * @done: it has ended, and the rest is known
  * @ret: what it returned
  * @gave: what it gave, if it succeeded
@@ -44,6 +45,7 @@ struct vfm_op {
 	const void *data;
 	size_t data_len;
 	size_t room;
+	size_t mark;
 
 	bool done;
 	int64_t ret;

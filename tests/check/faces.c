@@ -4,7 +4,7 @@
 /*
  * A device is judged in the same way wherever it is: what is found in process is found
  * over a socket, and a healthy device has no findings in any of its faces. What our server
- * or our client guards a device against, or does itself, cannot be found through them.
+ * guards users against, or does itself, cannot be found through it: a table says what and why.
  */
 
 #include "test.h"
@@ -20,6 +20,9 @@
 #include "wrap/wrap.h"
 
 #define TIMEOUT_MS 4000
+
+/* Several chunks, and a section of which a part can be mapped: all there is to v1. */
+#define V1 "v1,data=sparse,data-size=32K+"
 
 /* One run over a socket. */
 struct look {
@@ -108,54 +111,89 @@ static void every_face_of_a_healthy_device_is_healthy(void **state)
 
 /* ---- bugs ------------------------------------------------------------------------------ */
 
-/* Bugs that must not be seen over a socket of ours: the server refuses what they let through. */
-static const char *const guarded[] = { "state-off-by-one" };
+/*
+ * Bugs that cannot be seen over a socket of ours, because they reach nobody through it, and why.
+ * All others must be. A device with one of these is fit as it is served, and not in process.
+ */
+static const struct {
+	const char *bug, *why;
+} shielded[] = {
+	{ "state-off-by-one", "the server takes no state that there is not" },
+	{ "protocol-3", "the client tells the protocol of the socket, the device is not asked" },
+	{ "begins-in-stop", "it is opened when the server begins, and is as a user has left it" },
+	{ "mmap-without-descriptor", "the server shows it as one to be reached by messages" },
+	{ "area-within-page", "the server shows it as one to be reached by messages" },
+	{ "v1-area-unaligned", "the server shows it as one to be reached by messages" },
+	{ "region-index-off-by-one", "the server describes none beyond those that there are" },
+	{ "region-read-beyond", "the server lets no access leave its region" },
+	{ "resuming-is-read", "the server tells no end where there is no session to be read" },
+	{ "reconnect-in-stop", "the server has the device open all the time" },
+	{ "second-user-let-in", "the server has one client" },
+	{ "mappings-outlive-user", "the server unmaps what its client had mapped" },
+	{ "log-outlives-user", "the server stops the log of its client" },
+	{ "last-will-forgotten", "the server carries it out by states and resets" },
+	{ "reset-frees-session", "the server makes one call at a time" },
+	{ "stop-copy-enomsg", "no bytes are the end in STOP_COPY, on the wire" },
+	{ "precopy-end-zero", "no bytes are \"nothing now\" in PRE_COPY, on the wire" },
+	{ "precopy-flags-echoed", "the wire takes no info to be filled in" },
+	{ "dma-in-p2p", "a second device is wanted, and a socket has one" },
+	{ "dma-overlap-accepted", "the server knows what is mapped" },
+	{ "dma-overlap-einval", "the server knows what is mapped" },
+	{ "dma-unmap-inexact", "the server knows what is mapped" },
+	{ "log-overwrites-bitmap", "the server gives the device a bitmap of its own" },
+	{ "log-beyond-end", "the server clears what is behind the last page" },
+	{ "log-report-accepted", "the server knows whether there is a log" },
+};
 
-static bool is_guarded(const char *bug)
+static const char *why_shielded(const char *bug)
 {
-	for (size_t i = 0; i < VFM_ARRAY_SIZE(guarded); i++)
-		if (!strcmp(guarded[i], bug))
-			return true;
-	return false;
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(shielded); i++)
+		if (!strcmp(shielded[i].bug, bug))
+			return shielded[i].why;
+	return NULL;
 }
 
-/* Each bug by its own rule alone: that no other sees it, the matrix shows. */
+/* By the rule that is about it, or else by another that cannot but see it. */
 static bool is_found(const struct vfm_bug *bug)
 {
 	struct look look = { .strict = false };
-	struct served s;
-	char uri[256];
 
-	snprintf(uri, sizeof(uri),
-		 "fault,bug=%s+%ssim:dma,state=64K,initial=16K,bar=64K,features=7", bug->is.name,
-		 bug->v1 ? "v1+" : "");
-	served_begin(&s, uri, VFM_FACE_V2, true);
-	check(&look, s.uri, bug->rules[0]);
-	served_end(&s);
+	for (size_t i = 0; !look.found && i < VFM_BUG_RULES && bug->rules[i]; i++) {
+		struct served s;
+		char uri[256];
+
+		snprintf(uri, sizeof(uri),
+			 "fault,bug=%s+%ssim:dma,state=64K,initial=16K,bar=64K,features=7",
+			 bug->is.name, bug->v1 ? V1 : "");
+		served_begin(&s, uri, VFM_FACE_V2, true);
+		check(&look, s.uri, bug->rules[i]);
+		served_end(&s);
+	}
 	return look.found;
 }
 
-/* Most of them; which are not is printed, and is for whoever looks at this. */
+/* All that is wrong is told, for one change shows in many bugs. */
 static void what_is_found_in_process_is_found_over_a_socket(void **state)
 {
-	unsigned int found = 0, all = 0;
+	unsigned int found = 0, hidden = 0, wrong = 0;
 	const struct vfm_bug *bug;
 
 	(void)state;
 	for (size_t i = 0; (bug = vfm_bug_at(i)); i++) {
+		const char *why = why_shielded(bug->is.name);
 		bool seen = is_found(bug);
 
-		if (is_guarded(bug->is.name)) {
-			assert_false(seen);
-			continue;
-		}
-		all++;
 		found += seen;
-		if (!seen)
-			print_message("# %s is not seen over a socket\n", bug->is.name);
+		hidden += why != NULL;
+		if (seen != !why && ++wrong)
+			print_error("# %s is %s over a socket%s%s\n", bug->is.name,
+				    seen ? "seen" : "not seen",
+				    why ? ", in spite of: " : ", and nobody knows why",
+				    why ? why : "");
 	}
-	print_message("# %u of %u bugs are found over a socket\n", found, all);
-	assert_true(found * 4 >= all * 3);
+	print_message("# %u bugs are found over a socket, %u are shielded\n", found, hidden);
+	assert_int_equal(wrong, 0);
+	assert_int_equal(hidden, VFM_ARRAY_SIZE(shielded));
 }
 
 int main(void)

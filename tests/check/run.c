@@ -380,6 +380,184 @@ static void silence_on_the_wire_is_told(void **state)
 	unlink(path);
 }
 
+/* ---- two threads ------------------------------------------------------------------- */
+
+/*
+ * The trial begins with a reset, the rule resets twice, and then from another thread, too. A reset
+ * that finds the device busy is left to the thread that keeps it so: that one hangs, and the other
+ * resets on and on.
+ */
+static int reset_hangs_at_the_end_of_a_call(void *priv, struct vfm_err *err)
+{
+	static unsigned int resets;
+
+	while (resets == 3 && gettid() == getpid())
+		pause();
+	resets += resets < 3;
+	return vfm_sim_find("dma")->reset(priv, err);
+}
+
+static int open_hanging(void *user, enum vfm_check_form form, struct vfm_device **out,
+			struct vfm_err *err)
+{
+	static struct vfm_driver driver;
+
+	(void)user;
+	(void)form;
+	driver = *vfm_sim_find("dma");
+	driver.reset = reset_hangs_at_the_end_of_a_call;
+	return vfm_device_from_driver(out, &driver, "state=64K,save-rate=4M", err);
+}
+
+static void a_call_that_hangs_is_told_whatever_another_thread_does(void **state)
+{
+	struct seen seen = seen_of(WILD_NOT, SHORT_MS);
+	unsigned int hangs = 0, resets = 0;
+
+	(void)state;
+	seen.opts.open = open_hanging;
+	seen.opts.rules = "v2.race.reset-during-read";
+	assert_int_equal(check(&seen), 0);
+	assert_int_equal(seen.last.verdict, VFM_VERDICT_HUNG);
+	assert_int_equal(seen.last.nr_ops, VFM_CHECK_OPS);
+	for (size_t i = 0; i < seen.last.nr_ops; i++) {
+		bool is_reset = !strncmp(seen.last.ops[i], "reset()", 7);
+
+		resets += is_reset;
+		hangs += !is_reset && strstr(seen.last.ops[i], " ...");
+	}
+	assert_int_equal(hangs, 1);
+	assert_int_equal(resets, VFM_CHECK_OPS - 1);
+}
+
+/* ---- where a trial begins ----------------------------------------------------------- */
+
+/* A rule that looks and does nothing. */
+#define LOOK "v2.discovery.legal-features"
+
+static unsigned int count_ops(const struct seen *seen, const char *begin)
+{
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < seen->last.nr_ops; i++)
+		n += !strncmp(seen->last.ops[i], begin, strlen(begin));
+	return n;
+}
+
+/* One device for all trials: each has it fresh, whatever came before. */
+static void a_trial_begins_with_a_reset(void **state)
+{
+	struct seen seen = seen_of(WILD_NOT, LONG_MS);
+	pid_t pid = serve(WILD_NOT);
+
+	(void)state;
+	seen.uri = uri;
+	seen.opts.rules = LOOK;
+	assert_int_equal(check(&seen), 0);
+	assert_int_equal(seen.last.verdict, VFM_VERDICT_PASSED);
+	assert_int_equal(count_ops(&seen, "reset() = 0"), 1);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	unlink(path);
+}
+
+static int reset_fails(void *priv, struct vfm_err *err)
+{
+	(void)priv;
+	return vfm_fail(err, -EIO, "the reset line is broken");
+}
+
+static int open_without_reset(void *user, enum vfm_check_form form, struct vfm_device **out,
+			      struct vfm_err *err)
+{
+	static struct vfm_driver driver;
+
+	(void)user;
+	(void)form;
+	driver = *vfm_sim_find("dma");
+	driver.reset = reset_fails;
+	return vfm_device_from_driver(out, &driver, "state=64K", err);
+}
+
+/* A reset that fails, and leaves the device in ERROR, is found by a rule about it, not by all. */
+static void a_reset_that_fails_is_another_rules(void **state)
+{
+	static const struct {
+		const char *rule;
+		enum vfm_verdict verdict;
+	} rules[] = { { LOOK, VFM_VERDICT_PASSED },
+		      { "v2.discovery.reset-flag", VFM_VERDICT_FAILED } };
+
+	(void)state;
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(rules); i++) {
+		struct seen seen = seen_of(WILD_NOT, LONG_MS);
+
+		seen.opts.open = open_without_reset;
+		seen.opts.rules = rules[i].rule;
+		assert_int_equal(check(&seen), 0);
+		assert_int_equal(seen.last.verdict, rules[i].verdict);
+		assert_true(count_ops(&seen, "reset() = ") > 0);
+		assert_false(seen.sum.lost);
+	}
+}
+
+/* ---- devices that are stuck -------------------------------------------------------- */
+
+/* As one that another user has left in the middle of an image. */
+static int open_stuck(void *user, enum vfm_check_form form, struct vfm_device **out,
+		      struct vfm_err *err)
+{
+	static struct vfm_driver driver;
+	int ret;
+
+	(void)user;
+	(void)form;
+	driver = *vfm_sim_find("dma");
+	driver.reset = reset_fails;
+	ret = vfm_device_from_driver(out, &driver, "state=64K", err);
+	return ret ? ret : vfm_device_set_state(*out, VFM_STATE_RESUMING, err);
+}
+
+/* One that does not run again, and says of a reset that it was one. */
+static int open_lying(void *user, enum vfm_check_form form, struct vfm_device **out,
+		      struct vfm_err *err)
+{
+	int ret = vfm_open(out, "fault,fail=2:set_state+fault,bug=reset-keeps-state+sim:dma", err);
+
+	(void)user;
+	(void)form;
+	return ret ? ret : vfm_device_set_state(*out, VFM_STATE_STOP, err);
+}
+
+static const struct {
+	int (*open)(void *user, enum vfm_check_form form, struct vfm_device **out,
+		    struct vfm_err *err);
+	const char *why;
+} stuck[] = {
+	{ open_stuck, "the reset line is broken" },
+	{ open_lying, "after a reset it is in STOP" },
+};
+
+static void a_stuck_device_is_not_fit(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(stuck); i++) {
+		struct seen seen = seen_of(WILD_NOT, LONG_MS);
+
+		seen.opts.open = stuck[i].open;
+		seen.opts.rules = "v2.arc.*";
+		assert_int_equal(check(&seen), 0);
+		assert_int_equal(seen.results, 1);
+		assert_int_equal(seen.last.verdict, VFM_VERDICT_SKIPPED);
+		assert_true(seen.sum.migrates);
+		assert_true(seen.sum.lost);
+		assert_true(seen.sum.left > 0);
+		assert_ptr_equal(strstr(seen.sum.why.msg, "it cannot be brought to RUNNING: "),
+				 seen.sum.why.msg);
+		assert_non_null(strstr(seen.sum.why.msg, stuck[i].why));
+	}
+}
+
 /* ---- what else a run says --------------------------------------------------------- */
 
 static void a_device_that_cannot_migrate_is_told_apart(void **state)
@@ -439,6 +617,10 @@ int main(void)
 		cmocka_unit_test(a_server_that_hangs_is_a_finding),
 		cmocka_unit_test(nonsense_on_the_wire_is_no_device),
 		cmocka_unit_test(silence_on_the_wire_is_told),
+		cmocka_unit_test(a_call_that_hangs_is_told_whatever_another_thread_does),
+		cmocka_unit_test(a_trial_begins_with_a_reset),
+		cmocka_unit_test(a_reset_that_fails_is_another_rules),
+		cmocka_unit_test(a_stuck_device_is_not_fit),
 		cmocka_unit_test(a_device_that_cannot_migrate_is_told_apart),
 		cmocka_unit_test(no_rule_of_that_name_is_an_error),
 	};

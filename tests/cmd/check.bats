@@ -65,6 +65,15 @@ check() {
 	tail -n 1 "$T/out" | grep -q ': cannot migrate$'
 }
 
+@test "a device that cannot be brought to RUNNING is not fit, whatever was tried" {
+	local stuck="fault,fail=1:set_state+fault,fail=1:reset+fault,bug=begins-in-stop+$DEV"
+	check 1 "$stuck"
+	grep -q '^vfmig: check: it cannot be brought to RUNNING: ' "$T/err"
+	tail -n 1 "$T/out" | grep -q ': not fit to migrate$'
+	check 1 --format=json "$stuck"
+	jq -e '.fit == false and .migrates and .not_tried > 100 and (.cut | startswith("it cannot be brought to RUNNING"))' "$T/out"
+}
+
 @test "names that are wrong are misuse, and no report is left" {
 	fails 2 "no such software device" "$VFMIG" check --output="$T/report" sim:nothing
 	[[ ! -e $T/report ]]

@@ -123,14 +123,7 @@ left() {
 	measure
 	for n in "${MOMENTS[@]}"; do
 		etcd_remove vfmig/owner/nic0
-		start proxy socat "UNIX-LISTEN:$T/proxy.sock" "UNIX-CONNECT:$T/wire.sock,retry=100,interval=0.05"
-		wait_until test -S "$T/proxy.sock"
-		start_pair "unix:$T/proxy.sock"
-		at_moment "$n"
-		kill -KILL "$proxy" 2>/dev/null || true
-		join "$proxy"
-		rm -f "$T/proxy.sock"
-		stop_pair
+		cut_pair "$n"
 		exactly_one
 		owners+=" $owner"
 		# a destination that runs may have had nobody to tell

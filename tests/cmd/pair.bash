@@ -96,19 +96,24 @@ recover_both() {
 	((status == 0))
 }
 
+# cut_pair N: a move whose connection is cut at that moment
+cut_pair() {
+	start proxy socat "UNIX-LISTEN:$T/proxy.sock" "UNIX-CONNECT:$T/wire.sock,retry=100,interval=0.05"
+	wait_until test -S "$T/proxy.sock"
+	start_pair "unix:$T/proxy.sock"
+	at_moment "$1"
+	kill -KILL "$proxy" 2>/dev/null || true
+	join "$proxy"
+	rm -f "$T/proxy.sock"
+	stop_pair
+}
+
 # cut_at_moments: cut the connection at each of them, and look whose the device is
 cut_at_moments() {
 	local n
 	measure
 	for n in "${MOMENTS[@]}"; do
-		start proxy socat "UNIX-LISTEN:$T/proxy.sock" "UNIX-CONNECT:$T/wire.sock,retry=100,interval=0.05"
-		wait_until test -S "$T/proxy.sock"
-		start_pair "unix:$T/proxy.sock"
-		at_moment "$n"
-		kill -KILL "$proxy" 2>/dev/null || true
-		join "$proxy"
-		rm -f "$T/proxy.sock"
-		stop_pair
+		cut_pair "$n"
 		one_owner
 		stop_servers
 	done

@@ -13,57 +13,23 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/util.h"
-#include "certs.h"
 #include "engine/secure.h"
+#include "who.h"
 #include "wire.h"
 
 #define MIB (UINT64_C(1) << 20)
 
-/* Two of our authority besides source and destination, and one of another. */
-enum who { SOURCE, DESTINATION, COLLEAGUE, STRANGER, NR_CERTS };
-
-static char root[] = "/tmp/vfmig-join.XXXXXX";
-static struct vfm_tls *certs[NR_CERTS];
-
-static int make_certs(void **state)
-{
-	const struct certs_plan plan = { .names = "DNS:destination.example" };
-	struct certs_authority *a[2] = { certs_authority_new("ours"), certs_authority_new("no") };
-	char path[64];
-
-	(void)state;
-	assert_non_null(mkdtemp(root));
-	for (int i = 0; i < NR_CERTS; i++) {
-		snprintf(path, sizeof(path), "%s/%d", root, i);
-		certs_make(path, a[i == STRANGER], &plan);
-		assert_int_equal(vfm_tls_new(&certs[i], path, NULL), 0);
-		certs_remove(path);
-	}
-	certs_authority_free(a[0]);
-	certs_authority_free(a[1]);
-	return rmdir(root);
-}
-
-static int free_certs(void **state)
-{
-	(void)state;
-	for (int i = 0; i < NR_CERTS; i++)
-		vfm_tls_free(certs[i]);
-	return 0;
-}
-
 static void open_secure(struct links *l, unsigned int count, uint64_t size, size_t piece)
 {
 	links_open(l, count, size, piece);
-	l->opts[0].tls = certs[SOURCE];
-	l->opts[0].peer_name = "destination.example";
-	l->opts[1].tls = certs[DESTINATION];
+	l->opts[0].tls = who_certs[WHO_SOURCE];
+	l->opts[0].peer_name = WHO_NAME;
+	l->opts[1].tls = who_certs[WHO_DESTINATION];
 }
 
 static void whole_ones(void **state)
@@ -239,7 +205,8 @@ static int deceive(struct links *l, struct impostor *impostor, struct wire *firs
 /* A destination passes over all of them, and the source gets in. */
 static void impostors_at_the_destination(void **state)
 {
-	const struct vfm_tls *theirs[] = { certs[COLLEAGUE], certs[STRANGER], NULL };
+	const struct vfm_tls *theirs[] = { who_certs[WHO_COLLEAGUE], who_certs[WHO_STRANGER],
+					   NULL };
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++) {
@@ -257,7 +224,7 @@ static void impostors_at_the_destination(void **state)
 /* With the source's own certificate it gets in: so nothing else has kept the others out. */
 static void the_source_itself(void **state)
 {
-	struct impostor impostor = { .cert = certs[SOURCE] };
+	struct impostor impostor = { .cert = who_certs[WHO_SOURCE] };
 	struct wire first;
 	struct links l;
 	int ret;
@@ -278,13 +245,13 @@ static void impostors_for_the_source(void **state)
 		enum who who;
 		const char *says;
 	} cases[] = {
-		{ COLLEAGUE, "channel 1: the destination shows another certificate" },
-		{ STRANGER, "channel 1: the certificate of destination.example is refused" },
+		{ WHO_COLLEAGUE, "channel 1: the destination shows another certificate" },
+		{ WHO_STRANGER, "channel 1: the certificate of destination.example is refused" },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
-		struct impostor impostor = { .cert = certs[cases[i].who] };
+		struct impostor impostor = { .cert = who_certs[cases[i].who] };
 		struct wire first;
 		struct links l;
 		int ret;
@@ -368,5 +335,5 @@ int main(void)
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, make_certs, free_certs);
+	return cmocka_run_group_tests(tests, who_make, who_free);
 }

@@ -13,49 +13,17 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/util.h"
-#include "certs.h"
+#include "who.h"
 #include "wire.h"
 
 #define MEMORY (64 << 10)
 #define PARAMS "state=64K,bar=8K"
-
-static char root[] = "/tmp/vfmig-tls.XXXXXX";
-static const char *const names[] = { "source", "destination", "stranger" };
-static struct vfm_tls *certs[3];
-
-static int make_certs(void **state)
-{
-	const struct certs_plan plan = { .names = "DNS:destination.example" };
-	struct certs_authority *a[2] = { certs_authority_new("ours"), certs_authority_new("no") };
-	char path[256];
-
-	(void)state;
-	assert_non_null(mkdtemp(root));
-	for (int i = 0; i < 3; i++) {
-		snprintf(path, sizeof(path), "%s/%s", root, names[i]);
-		certs_make(path, a[i / 2], &plan);
-		assert_int_equal(vfm_tls_new(&certs[i], path, NULL), 0);
-		certs_remove(path);
-	}
-	certs_authority_free(a[0]);
-	certs_authority_free(a[1]);
-	return rmdir(root);
-}
-
-static int free_certs(void **state)
-{
-	(void)state;
-	for (int i = 0; i < 3; i++)
-		vfm_tls_free(certs[i]);
-	return 0;
-}
 
 /* ---- a migration --------------------------------------------------------------- */
 
@@ -98,7 +66,8 @@ static int move(struct rig *r, struct wire *w, const struct sides *sides, struct
 
 static struct sides both(unsigned int timeout_ms)
 {
-	return (struct sides){ certs[0], certs[1], "destination.example", NULL, timeout_ms };
+	return (struct sides){ who_certs[WHO_SOURCE], who_certs[WHO_DESTINATION], WHO_NAME, NULL,
+			       timeout_ms };
 }
 
 static void a_whole_one(void **state)
@@ -125,7 +94,7 @@ static void both_halves_from_here(void **state)
 
 	(void)state;
 	open_rig(&r);
-	opts.tls = certs[0];
+	opts.tls = who_certs[WHO_SOURCE];
 	opts.peer_name = "nobody";
 	assert_int_equal(rig_migrate(&r, &opts), 0);
 	assert_true(r.report.connected);
@@ -140,27 +109,27 @@ static void sides_that_do_not_fit(void **state)
 		int src, dst;
 		const char *src_says, *dst_says;
 	} cases[] = {
-		{ { certs[0], NULL, NULL, NULL, 0 },
+		{ { who_certs[WHO_SOURCE], NULL, NULL, NULL, 0 },
 		  -EOPNOTSUPP,
 		  -EOPNOTSUPP,
 		  "setup: we want TLS, and the destination has none",
 		  "setup: the source wants TLS, and we have none" },
-		{ { NULL, certs[1], NULL, NULL, 0 },
+		{ { NULL, who_certs[WHO_DESTINATION], NULL, NULL, 0 },
 		  -EOPNOTSUPP,
 		  -EOPNOTSUPP,
 		  "setup: the destination wants TLS, and we have none",
 		  "setup: we want TLS, and the source has none" },
-		{ { certs[0], certs[1], "127.0.0.1", NULL, 0 },
+		{ { who_certs[WHO_SOURCE], who_certs[WHO_DESTINATION], "127.0.0.1", NULL, 0 },
 		  -EKEYREJECTED,
 		  -EKEYREJECTED,
 		  "setup: the certificate of 127.0.0.1 is for DNS:destination.example",
 		  "setup: the source refuses our certificate: " },
-		{ { certs[2], certs[1], NULL, NULL, 0 },
+		{ { who_certs[WHO_STRANGER], who_certs[WHO_DESTINATION], NULL, NULL, 0 },
 		  -EKEYREJECTED,
 		  -EKEYREJECTED,
 		  "setup: the certificate of the destination is refused: ",
 		  "setup: the source refuses our certificate: unknown CA" },
-		{ { certs[0], certs[1], NULL, "source.example", 0 },
+		{ { who_certs[WHO_SOURCE], who_certs[WHO_DESTINATION], NULL, "source.example", 0 },
 		  -EKEYREJECTED,
 		  -EKEYREJECTED,
 		  "setup: the destination refuses our certificate: ",
@@ -319,7 +288,7 @@ static void a_slow_handshake(void **state)
 		int fds[2];
 
 		open_rig(&r);
-		opts.tls = certs[1];
+		opts.tls = who_certs[WHO_DESTINATION];
 		opts.timeout_ms = cancel ? 20000 : 100;
 		opts.cancel_fd = m.cancel;
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
@@ -353,5 +322,5 @@ int main(void)
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, make_certs, free_certs);
+	return cmocka_run_group_tests(tests, who_make, who_free);
 }

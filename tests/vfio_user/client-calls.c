@@ -388,7 +388,7 @@ static void extension(void **state)
 		assert_int_equal(size, p.out_len);
 		p.out_len = 0;
 		ok(vfm_device_get_data_size(dev, &size, ERR));
-		assert_int_equal(size, 1);
+		assert_int_equal(size, 0);
 		ok(vfm_device_get_precopy_info(dev, &info, ERR));
 		assert_int_equal(info.initial_bytes, p.out_pre);
 		assert_int_equal(info.dirty_bytes, 77);

@@ -102,9 +102,9 @@ static void regions(void **state)
 	assert_int_equal(get32(&e->reply, 52), 0);
 	assert_int_equal(get32(&e->reply, 56), 2);
 	assert_int_equal(get64(&e->reply, 64), 0);
-	assert_int_equal(get64(&e->reply, 72), 1024);
-	assert_int_equal(get64(&e->reply, 80), 2048);
-	assert_int_equal(get64(&e->reply, 88), 512);
+	assert_int_equal(get64(&e->reply, 72), 4096);
+	assert_int_equal(get64(&e->reply, 80), 8192);
+	assert_int_equal(get64(&e->reply, 88), 4096);
 
 	/* too little room: the fixed part, which says how much there would be */
 	for (uint32_t argsz = 32; argsz < 96; argsz++) {
@@ -491,6 +491,33 @@ static void pipelined(void **state)
 	free(stream);
 }
 
+/* What a device does not look after itself, the server does. */
+static void careless_device(void **state)
+{
+	static const uint32_t sizes[] = { TEST_REGION_SIZE, TEST_MAPPED_SIZE, TEST_REGION_SIZE,
+					  TEST_REGION_SIZE, 0 };
+	struct bytes irq = WORDS(16, 0, TEST_NR_IRQS, 0), data = WORDS(24, 16);
+	struct env *e = *state;
+
+	e->t->careless = true;
+	/* an area that ends within a page: with the type alone, and no descriptor */
+	assert_int_equal(region_info(e, 4096, TEST_MAPPED_REGION), 0);
+	check_region(e, 48, 0xb, 32, 0, 0);
+	assert_int_equal(region_info(e, 32, TEST_NR_REGIONS), EINVAL);
+	assert_int_equal(call(e, VFM_VU_DEVICE_GET_IRQ_INFO, &irq), EINVAL);
+	for (uint32_t i = 0; i < TEST_NR_REGIONS; i++) {
+		if (sizes[i])
+			assert_int_equal(
+				access_region(e, VFM_VU_REGION_READ, sizes[i] - 4, i, 4, 0), 0);
+		assert_int_equal(access_region(e, VFM_VU_REGION_READ, sizes[i], i, 4, 0), EINVAL);
+		assert_int_equal(access_region(e, VFM_VU_REGION_WRITE, sizes[i], i, 4, 4), EINVAL);
+	}
+	/* no bytes would be an end */
+	assert_int_equal(call(e, VFM_VU_MIG_DATA_READ, &data), EINVAL);
+	e->t->state = VFM_STATE_STOP_COPY;
+	assert_int_equal(call(e, VFM_VU_MIG_DATA_READ, &data), 0);
+}
+
 static void version_again(void **state)
 {
 	struct env *e = *state;
@@ -515,12 +542,23 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(info),	   TEST(regions),   TEST(regions_without_fds),
-		TEST(io_fds),	   TEST(irqs),	    TEST(region_access),
-		TEST(write_multi), TEST(reset),	    TEST(unknown_commands),
-		TEST(truncated),   TEST(too_large), TEST(too_many_fds),
-		TEST(no_reply),	   TEST(pipelined), TEST(version_again),
+		TEST(info),
+		TEST(regions),
+		TEST(regions_without_fds),
+		TEST(io_fds),
+		TEST(irqs),
+		TEST(region_access),
+		TEST(write_multi),
+		TEST(reset),
+		TEST(unknown_commands),
+		TEST(truncated),
+		TEST(too_large),
+		TEST(too_many_fds),
+		TEST(no_reply),
+		TEST(pipelined),
+		TEST(version_again),
 		TEST(stray_reply),
+		TEST(careless_device),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -64,7 +64,7 @@ static int dev_get_info(struct vfm_device *dev, struct vfm_device_info *info, st
 static int dev_get_region(struct vfm_device *dev, uint32_t index, struct vfm_region *region,
 			  struct vfm_err *err)
 {
-	if (index >= TEST_NR_REGIONS)
+	if (index >= TEST_NR_REGIONS && !of(dev)->careless)
 		return vfm_fail(err, -EINVAL, "region %u", index);
 	memset(region, 0x5a, sizeof(*region));
 	region->index = index;
@@ -85,8 +85,9 @@ static int dev_get_region(struct vfm_device *dev, uint32_t index, struct vfm_reg
 	region->type = 0x80001234;
 	region->subtype = 7;
 	region->nr_areas = 2;
-	region->areas[0] = (struct vfm_area){ 0, 1024 };
-	region->areas[1] = (struct vfm_area){ 2048, 512 };
+	region->size = TEST_MAPPED_SIZE;
+	region->areas[0] = (struct vfm_area){ 0, 4096 };
+	region->areas[1] = (struct vfm_area){ 8192, of(dev)->careless ? 512 : 4096 };
 	return of(dev)->fail;
 }
 
@@ -117,6 +118,8 @@ static int check_access(struct test_device *t, uint32_t index, uint64_t offset, 
 {
 	if (t->fail)
 		return t->fail;
+	if (t->careless)
+		return 0;
 	if (index >= 4 || !vfm_range_inside(offset, len, TEST_REGION_SIZE))
 		return vfm_fail(err, -EINVAL, "region %u", index);
 	return 0;
@@ -130,7 +133,9 @@ static int dev_read_region(struct vfm_device *dev, uint32_t index, uint64_t offs
 
 	if (ret)
 		return ret;
-	if (offset == TEST_REG_DMA_RESULT && len == 4)
+	if (t->careless)
+		memset(buf, 0, len);
+	else if (offset == TEST_REG_DMA_RESULT && len == 4)
 		memcpy(buf, &t->dma_result, 4);
 	else
 		memcpy(buf, t->region + offset, len);
@@ -146,7 +151,7 @@ static int dev_write_region(struct vfm_device *dev, uint32_t index, uint64_t off
 
 	if (!ret && index == TEST_READ_ONLY_REGION)
 		ret = -EPERM;
-	if (ret)
+	if (ret || t->careless)
 		return ret;
 	if ((offset == TEST_REG_DMA_READ || offset == TEST_REG_DMA_WRITE) && len == 16) {
 		uint8_t before[16];
@@ -185,6 +190,8 @@ static int dev_get_io_fds(struct vfm_device *dev, uint32_t index, struct vfm_io_
 static int dev_get_irq(struct vfm_device *dev, uint32_t index, struct vfm_irq *irq,
 		       struct vfm_err *err)
 {
+	if (of(dev)->careless)
+		index %= TEST_NR_IRQS;
 	if (index >= TEST_NR_IRQS)
 		return vfm_fail(err, -EINVAL, "interrupt %u", index);
 	*irq = (struct vfm_irq){ .index = index,
@@ -317,6 +324,8 @@ static ssize_t dev_read_data(struct vfm_device *dev, void *buf, size_t len, stru
 
 	if (t->fail)
 		return t->fail;
+	if (t->careless)
+		return 0;
 	if (!vfm_state_is_saving(t->state))
 		return vfm_fail(err, -EINVAL, "no session");
 	if (!n)
@@ -427,6 +436,10 @@ static int dev_report_log(struct vfm_device *dev, uint64_t iova, uint64_t size, 
 {
 	struct test_device *t = of(dev);
 
+	if (t->careless) {
+		memset(bitmap, 0xff, vfm_log_bitmap_words(size, page_size) * sizeof(*bitmap));
+		return 0;
+	}
 	if (!t->log_page_size)
 		return vfm_fail(err, t->no_log ? -ENOTTY : -EINVAL, "no log");
 	assert_int_equal((uintptr_t)bitmap % sizeof(uint64_t), 0);

@@ -12,6 +12,7 @@
 #include "device/device.h"
 
 #define TEST_REGION_SIZE 4096u
+#define TEST_MAPPED_SIZE 12288u /* of TEST_MAPPED_REGION, which is accessed at its begin only */
 #define TEST_MAX_MAPS 600u
 
 /* Registers of region 0. A write of 16 bytes, iova and length, starts a DMA from or to the
@@ -66,6 +67,7 @@ struct test_device {
 	int fail;	       /* the answer of every call but those that clean up, when not 0 */
 	bool no_log, no_reset; /* it has none */
 	bool dma_in_process;   /* process() does a DMA read of 8 bytes from 0 */
+	bool careless;	       /* it accepts what it should refuse, and says what cannot be */
 	/* A log that is exact: pages from address 0 that are dirty, and what it was asked. */
 	bool log_exact;
 	int fail_report;

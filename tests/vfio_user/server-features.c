@@ -476,6 +476,23 @@ static void check_report(struct env *e, uint64_t first, uint64_t pages)
 	free(bitmap);
 }
 
+/* Everything is dirty, and more, whether there is a log or not. */
+static void log_careless(void **state)
+{
+	struct env *e = *state;
+	uint64_t word;
+
+	e->t->careless = true;
+	assert_int_equal(report(e, 0, 0x3000, 4096, 1000), EINVAL);
+	assert_int_equal(start_log(e, 4096, 1, 1), 0);
+	assert_int_equal(report(e, 0, 0x3000, 4096, 1000), 0);
+	memcpy(&word, e->reply.payload + 32, sizeof(word));
+	assert_int_equal(word, 7);
+	assert_int_equal(report(e, 0, 0x40000, 4096, 1000), 0);
+	memcpy(&word, e->reply.payload + 32, sizeof(word));
+	assert_int_equal(word, UINT64_MAX);
+}
+
 static void log_report(void **state)
 {
 	struct env *e = *state;
@@ -515,7 +532,7 @@ int main(void)
 		TEST(envelope),		  TEST(every_index),	TEST(too_small), TEST(states),
 		TEST(states_without_p2p), TEST(not_migratable), TEST(extension), TEST(data_read),
 		TEST(negotiated_size),	  TEST(data_write),	TEST(log_start), TEST(log_all),
-		TEST(log_report),
+		TEST(log_report),	  TEST(log_careless),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
