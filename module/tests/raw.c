@@ -49,8 +49,7 @@ int raw_open(struct raw *r, const char *uuid)
 	snprintf(path, sizeof(path), "/dev/vfio/%d", number);
 	r->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
 	r->group = open(path, O_RDWR | O_CLOEXEC);
-	if (r->container < 0 || r->group < 0 ||
-	    ioctl(r->group, VFIO_GROUP_GET_STATUS, &status) ||
+	if (r->container < 0 || r->group < 0 || ioctl(r->group, VFIO_GROUP_GET_STATUS, &status) ||
 	    ioctl(r->group, VFIO_GROUP_SET_CONTAINER, &r->container) ||
 	    ioctl(r->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
 		return -errno;
