@@ -50,6 +50,7 @@ our_apt_conf() {
 		Dir::Etc::preferences "/dev/null";
 		Dir::Etc::preferencesparts "/dev/null";
 		Acquire::Languages "none";
+		Acquire::http::Timeout "20";
 		APT::Architecture "amd64";
 		APT::Architectures { "amd64"; };
 		APT::Install-Recommends "false";

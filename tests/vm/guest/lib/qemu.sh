@@ -83,7 +83,7 @@ hmp() { # NAME COMMAND
 	qmp "$1" "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"$2\"}}" ||
 		fail "QEMU ($1), $2: $reply"
 	reply=${reply#\"} reply=${reply%\"}
-	reply=${reply//'\r'/}
+	reply=${reply//'\r'/} reply=${reply//'\"'/'"'}
 	printf '%b' "$reply"
 }
 
@@ -108,7 +108,9 @@ wait_for_bios() { # NAME ID BAR
 }
 
 has_port() { # NAME ID BAR
-	[[ $(io_port "$@") == 0x* && $(io_port "$@") != 0x0 ]]
+	local port
+	port=$(io_port "$@")
+	[[ $port == 0x* && $port != 0x0 ]]
 }
 
 out() { # NAME SIZE PORT VALUE
@@ -159,5 +161,5 @@ migrate_whole() { # SOURCE DESTINATION
 
 # States that QEMU has put its device into, in order, as words (v2) or numbers (v1), blanks between.
 trace_states() { # NAME
-	sed -n 's/.*vfio_migration_set_state .*state \([A-Z0-9_]*\).*/\1/p' "$case_dir/$1.trace" | tr '\n' ' ' | sed 's/ $//'
+	sed -n 's/.*vfio_migration_set_state .*) \(new \)\?state \([A-Z0-9_]*\).*/\2/p' "$case_dir/$1.trace" | tr '\n' ' ' | sed 's/ $//'
 }
