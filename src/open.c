@@ -15,6 +15,7 @@
 #include "base/params.h"
 #include "base/util.h"
 #include "device/host.h"
+#include "kernel/kernel.h"
 #include "region/region.h"
 #include "vfio_user/vfio_user.h"
 #include "wrap/trace.h"
@@ -47,19 +48,24 @@ static int open_sim(struct vfm_device **out, const char *uri, const char *rest, 
 }
 
 /*
- * What a server speaks cannot be told from its VERSION. One that has v2 is asked no further, also
- * if its answer makes no sense: who wants to migrate will be told. One that has not, but the
- * migration region, is v1; one with neither has a device that cannot migrate.
+ * What a server or a driver speaks is told by nothing else. One that has v2 is asked no further,
+ * also if its answer makes no sense: who wants to migrate will be told. One that has not, but the
+ * migration region, is v1; one with neither has a device that cannot migrate. @dev is taken.
  */
-static int find_protocol(struct vfm_device **out, struct vfm_device *client, struct vfm_err *err)
+static int find_protocol(struct vfm_device **out, struct vfm_device *dev, bool raw,
+			 struct vfm_err *err)
 {
 	uint64_t migration;
 	int ret = 0;
 
-	*out = client;
-	if (vfm_device_get_migration(client, &migration, NULL) == -ENOTTY)
-		ret = vfm_back_open(out, client, err);
-	return ret == -ENOENT ? 0 : ret;
+	*out = dev;
+	if (!raw && vfm_device_get_migration(dev, &migration, NULL) == -ENOTTY)
+		ret = vfm_back_open(out, dev, err);
+	if (!ret || ret == -ENOENT)
+		return 0;
+	vfm_device_close(dev);
+	*out = NULL;
+	return ret;
 }
 
 static int open_vfio_user(struct vfm_device **out, const char *uri, const char *rest, bool raw,
@@ -69,26 +75,17 @@ static int open_vfio_user(struct vfm_device **out, const char *uri, const char *
 	int ret = vfm_client_open(&client, rest, NULL, err);
 
 	(void)uri;
-	if (ret)
-		return ret;
-	if (raw) {
-		*out = client;
-		return 0;
-	}
-	ret = find_protocol(out, client, err);
-	if (ret)
-		vfm_device_close(client);
-	return ret;
+	return ret ? ret : find_protocol(out, client, raw, err);
 }
 
-/* Said apart from what is no device at all: the name is right, this version is not. */
 static int open_kernel(struct vfm_device **out, const char *uri, const char *rest, bool raw,
 		       struct vfm_err *err)
 {
-	(void)raw;
-	(void)out;
-	(void)rest;
-	return vfm_fail(err, -ENOTSUP, "%s: this version opens no devices of the kernel", uri);
+	struct vfm_device *dev;
+	int ret = vfm_kernel_open(&dev, rest, NULL, err);
+
+	(void)uri;
+	return ret ? ret : find_protocol(out, dev, raw, err);
 }
 
 /*
@@ -112,9 +109,7 @@ static void list_providers(char *buf, size_t room)
 
 	buf[0] = '\0';
 	for (size_t i = 0; i < VFM_ARRAY_SIZE(providers) && used < room; i++)
-		if (providers[i].open != open_kernel)
-			used += (size_t)snprintf(buf + used, room - used, "%s:..., ",
-						 providers[i].scheme);
+		used += (size_t)snprintf(buf + used, room - used, "%s:..., ", providers[i].scheme);
 }
 
 /* "./driver.so" or "./driver.so,params": it is a path, because it has a slash. */
