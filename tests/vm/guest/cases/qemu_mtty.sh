@@ -27,7 +27,7 @@ v2_moves() {
 	out src b $((port + 7)) 0x5a
 	migrate_whole src dst
 	expect "the scratch register" "$(in_port dst b $((port + 7)))" 0x5a
-	expect "what the source did" "$(trace_states src)" "PRE_COPY PRE_COPY_P2P STOP_COPY STOP"
+	expect "what the source did" "$(trace_states src)" "RUNNING_P2P RUNNING PRE_COPY PRE_COPY_P2P STOP_COPY STOP_COPY STOP"
 	expect "what the destination did" "$(trace_states dst)" "RESUMING RUNNING_P2P RUNNING"
 }
 
