@@ -125,7 +125,7 @@ static int check_parts(const struct vfm_kernel_name *name, struct vfm_err *err)
 static int parse_params(const char *text, struct vfm_kernel_name *name, struct vfm_err *err)
 {
 	uint64_t fd = NONE, container = NONE, iommufd = NONE, ioas = 0, timeout = DEFAULT_TIMEOUT_S;
-	char way[8] = "";
+	char way[16] = "";
 	const struct vfm_param table[] = {
 		{ .name = "path", .type = VFM_PARAM_TEXT, .value = way, .room = sizeof(way) },
 		{ .name = "device",
