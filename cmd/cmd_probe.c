@@ -26,10 +26,13 @@
 
 enum log_answer { LOG_UNKNOWN, LOG_NO, LOG_YES };
 
-/* Sentences that point nowhere but to constant text. */
+/* Constant sentences, and what the device said of the same; the second may be NULL. */
 struct remarks {
 	size_t count;
-	const char *list[NR_REMARKS];
+	struct {
+		const char *text;
+		const char *why;
+	} list[NR_REMARKS];
 };
 
 struct findings {
@@ -41,6 +44,7 @@ struct findings {
 	struct vfm_region regions[NR_REGIONS];
 	struct vfm_irq irqs[NR_IRQS];
 	bool migrates;
+	char why_not[VFM_ERR_TEXT];
 	uint64_t migration;
 	struct vfm_protocol protocol; /* version 0: unknown */
 	bool has_state, has_data_size, has_precopy, has_compat;
@@ -50,6 +54,7 @@ struct findings {
 	struct vfm_compat compat;
 	enum log_answer log;
 	uint64_t log_page_size;
+	char why_no_log[VFM_ERR_TEXT];
 	struct remarks blockers, notes;
 };
 
@@ -106,18 +111,31 @@ static int ask_irqs(struct findings *f, struct vfm_device *dev, struct vfm_err *
 	return 0;
 }
 
+/* What an error says behind the name of the device. */
+static void keep_reason(const struct findings *f, const struct vfm_err *err, char *why)
+{
+	size_t len = strlen(f->uri);
+	bool named = !strncmp(err->msg, f->uri, len) && !strncmp(err->msg + len, ": ", 2);
+
+	snprintf(why, VFM_ERR_TEXT, "%s", err->msg + (named ? len + 2 : 0));
+	cmd_clean(why);
+}
+
 static void ask_log(struct findings *f, struct vfm_device *dev)
 {
 	const struct vfm_range range = { .iova = 0, .size = 4096 };
+	struct vfm_err err = { .msg = "" };
 	int ret;
 
 	if (!f->has_state || f->state != VFM_STATE_RUNNING)
 		return;
 	f->log_page_size = 4096;
-	ret = vfm_device_start_log(dev, &f->log_page_size, &range, 1, NULL);
+	ret = vfm_device_start_log(dev, &f->log_page_size, &range, 1, &err);
 	if (!ret)
-		ret = vfm_device_stop_log(dev, NULL);
+		ret = vfm_device_stop_log(dev, &err);
 	f->log = !ret ? LOG_YES : ret == -ENOTTY ? LOG_NO : LOG_UNKNOWN;
+	if (ret)
+		keep_reason(f, &err, f->why_no_log);
 }
 
 /* Whether an answer that may be missing is there: a device that is gone is an error. */
@@ -131,6 +149,8 @@ static int ask_migration(struct findings *f, struct vfm_device *dev, struct vfm_
 {
 	int ret = vfm_device_get_migration(dev, &f->migration, err);
 
+	if (ret == -ENOTTY)
+		keep_reason(f, err, f->why_not);
 	if (ret)
 		return ret == -ENOTTY ? 0 : ret;
 	f->migrates = true;
@@ -222,6 +242,21 @@ static bool no_log(const struct findings *f)
 	return f->log == LOG_NO;
 }
 
+static bool log_fails(const struct findings *f)
+{
+	return f->log == LOG_UNKNOWN && *f->why_no_log;
+}
+
+static const char *why_no_migration(const struct findings *f)
+{
+	return f->why_not;
+}
+
+static const char *why_no_log(const struct findings *f)
+{
+	return f->why_no_log;
+}
+
 static bool no_compat(const struct findings *f)
 {
 	return f->migrates && !f->has_compat;
@@ -240,10 +275,11 @@ static bool no_reset(const struct findings *f)
 struct judgement {
 	bool (*applies)(const struct findings *f);
 	const char *text;
+	const char *(*why)(const struct findings *f); /* or NULL */
 };
 
 static const struct judgement blockers[] = {
-	{ no_migration, "the device, or the way to it, has no migration" },
+	{ no_migration, "the device, or the way to it, has no migration", why_no_migration },
 	{ no_stop_copy, "the device does not offer STOP_COPY, without which nothing can be moved" },
 	{ no_state, "the device does not tell its migration state" },
 	{ in_error, "the device is in ERROR and must be reset first" },
@@ -261,7 +297,8 @@ static const struct judgement notes[] = {
 		 "proves an "
 		 "image only when it runs" },
 	{ proves_late, "the device refuses RESUMING -> STOP" },
-	{ no_log, "no dirty log: its DMA memory cannot be moved while it runs" },
+	{ no_log, "no dirty log: its DMA memory cannot be moved while it runs", why_no_log },
+	{ log_fails, "the dirty log cannot be started or stopped now", why_no_log },
 	{ no_compat, "whether an image fits another device is found out only by loading it" },
 	{ no_reset, "no reset: a failed load cannot be undone" },
 	{ in_stop, "the device is stopped: it can be moved as it is" },
@@ -270,9 +307,12 @@ static const struct judgement notes[] = {
 static void judge(struct remarks *to, const struct judgement *list, size_t count,
 		  const struct findings *f)
 {
-	for (size_t i = 0; i < count; i++)
-		if (list[i].applies(f))
-			to->list[to->count++] = list[i].text;
+	for (size_t i = 0; i < count; i++) {
+		if (!list[i].applies(f))
+			continue;
+		to->list[to->count].text = list[i].text;
+		to->list[to->count++].why = list[i].why ? list[i].why(f) : NULL;
+	}
 }
 
 /* ---- JSON ----------------------------------------------------------------------------- */
@@ -372,9 +412,14 @@ static void json_migration(struct cmd_json *j, const struct findings *f)
 
 static void json_remarks(struct cmd_json *j, const char *key, const struct remarks *r)
 {
+	char text[2 * VFM_ERR_TEXT];
+
 	cmd_json_open_list(j, key);
-	for (size_t i = 0; i < r->count; i++)
-		cmd_json_text(j, NULL, r->list[i]);
+	for (size_t i = 0; i < r->count; i++) {
+		snprintf(text, sizeof(text), "%s%s%s", r->list[i].text, r->list[i].why ? ": " : "",
+			 r->list[i].why ? r->list[i].why : "");
+		cmd_json_text(j, NULL, text);
+	}
 	cmd_json_close(j);
 }
 
@@ -473,6 +518,13 @@ static void print_migration(const struct findings *f)
 	putchar('\n');
 }
 
+static void print_remarks(const char *kind, const struct remarks *r)
+{
+	for (size_t i = 0; i < r->count; i++)
+		printf("%-10s %s%s%s\n", kind, r->list[i].text, r->list[i].why ? ": " : "",
+		       r->list[i].why ? r->list[i].why : "");
+}
+
 static void print_words(struct findings *f)
 {
 	const struct vfm_identity *id = &f->id;
@@ -491,10 +543,8 @@ static void print_words(struct findings *f)
 		       id->revision);
 	print_parts(f);
 	print_migration(f);
-	for (size_t i = 0; i < f->notes.count; i++)
-		printf("note       %s\n", f->notes.list[i]);
-	for (size_t i = 0; i < f->blockers.count; i++)
-		printf("blocker    %s\n", f->blockers.list[i]);
+	print_remarks("note", &f->notes);
+	print_remarks("blocker", &f->blockers);
 	printf("migratable %s\n", f->blockers.count ? "no" : "yes");
 }
 

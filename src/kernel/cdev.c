@@ -32,24 +32,6 @@ static uint32_t map_flags(uint32_t flags)
 	       (flags & VFM_DMA_WRITE ? VFM_IOAS_MAP_WRITE : 0);
 }
 
-static int explain_map(int code, struct vfm_err *err)
-{
-	static const struct {
-		int code;
-		const char *text;
-	} texts[] = {
-		{ -EEXIST, "a part of it is mapped" },
-		{ -ENOSPC, "the address space has no room for it" },
-		{ -ENOMEM, "no memory, or more than this process may lock (ulimit -l)" },
-		{ -EFAULT, "the memory cannot be pinned" },
-	};
-
-	for (size_t i = 0; i < VFM_ARRAY_SIZE(texts); i++)
-		if (texts[i].code == code)
-			return vfm_fail(err, code, "%s", texts[i].text);
-	return vfm_kernel_fail(err, code, "the address space refuses");
-}
-
 static int ioas_map(struct vfm_kernel *k, const struct vfm_dma_map *map, const void *vaddr,
 		    struct vfm_err *err)
 {
@@ -61,16 +43,20 @@ static int ioas_map(struct vfm_kernel *k, const struct vfm_dma_map *map, const v
 					    .iova = map->iova };
 	int ret = vfm_kernel_iommu_ioctl(k, VFM_IOMMUFD_IOAS_MAP, &request);
 
-	return ret < 0 ? explain_map(ret, err) : 0;
+	return ret < 0 ? vfm_kernel_map_failed(ret, "address space", err) : 0;
 }
 
-static int ioas_unmap(struct vfm_kernel *k, uint64_t iova, uint64_t size, struct vfm_err *err)
+/* What is written between a report and this would be lost: it tells nothing. */
+static int ioas_unmap(struct vfm_kernel *k, uint64_t iova, uint64_t size, uint64_t *bits,
+		      bool *known, struct vfm_err *err)
 {
 	struct vfm_abi_ioas_unmap request = {
 		.size = sizeof(request), .ioas_id = k->iommu.ioas, .iova = iova, .length = size
 	};
 	int ret = vfm_kernel_iommu_ioctl(k, VFM_IOMMUFD_IOAS_UNMAP, &request);
 
+	(void)bits;
+	*known = false;
 	if (ret < 0)
 		return vfm_kernel_fail(err, ret, "the address space refuses");
 	if (request.length != size)

@@ -134,6 +134,25 @@ static bool logs_by_iommu(const struct vfm_kernel *k)
 	return k->log.keeper == VFM_KERNEL_LOG_IOMMU;
 }
 
+/* A mapping that is refused has nothing to report. */
+static int map_logged(struct vfm_kernel *k, const struct vfm_dma_map *map, const void *vaddr,
+		      struct vfm_err *err)
+{
+	struct vfm_kernel_part *part;
+	int ret;
+
+	if (!logs_by_iommu(k))
+		return k->iommu.ops->map(k, map, vaddr, err);
+	if (vfm_kernel_parts_add(&k->log.parts, map->iova, map->size))
+		return vfm_fail(err, -ENOMEM, "no memory for the log of 0x%" PRIx64 " bytes",
+				map->size);
+	part = vfm_kernel_parts_find(&k->log.parts, map->iova, map->size);
+	ret = k->iommu.ops->map(k, map, vaddr, err);
+	if (ret && part)
+		vfm_kernel_part_gone(part, true);
+	return ret;
+}
+
 /* It is in our books before the kernel has it, so that nothing can fail behind that. */
 static int add_mapping(struct vfm_kernel *k, const struct vfm_dma_map *map, struct mapping *m,
 		       struct vfm_err *err)
@@ -145,14 +164,8 @@ static int add_mapping(struct vfm_kernel *k, const struct vfm_dma_map *map, stru
 		return vfm_fail(err, ret, "%s",
 				ret == -EEXIST ? "a part of it is mapped" : "no memory");
 	ret = find_memory(k, map, m, &vaddr, err);
-	if (!ret && logs_by_iommu(k) && vfm_kernel_parts_add(&k->log.parts, map->iova, map->size))
-		ret = vfm_fail(err, -ENOMEM, "no memory for the log of 0x%" PRIx64 " bytes",
-			       map->size);
-	if (!ret) {
-		ret = k->iommu.ops->map(k, map, vaddr, err);
-		if (ret && logs_by_iommu(k))
-			vfm_kernel_parts_gone(&k->log.parts, map->iova, map->size);
-	}
+	if (!ret)
+		ret = map_logged(k, map, vaddr, err);
 	if (ret && vfm_iova_map_remove(&k->mappings, map->iova, map->size, NULL))
 		return vfm_fail(err, -EUCLEAN, "the table of mappings is damaged");
 	if (!ret && k->iommu.limited)
@@ -181,12 +194,21 @@ int vfm_kernel_map_dma(struct vfm_device *dev, const struct vfm_dma_map *map, st
 /* What the kernel did not let go of stays mapped here as well: the device may write to it. */
 static int unmap(struct vfm_kernel *k, uint64_t iova, uint64_t size, struct vfm_err *err)
 {
+	struct vfm_kernel_part *part = vfm_kernel_parts_find(&k->log.parts, iova, size);
+	uint64_t *bits = NULL;
+	bool known = false;
 	void *data;
-	int ret = k->iommu.ops->unmap(k, iova, size, err);
+	int ret;
 
+	if (part)
+		bits = vfm_kernel_parts_scratch(&k->log.parts, part, k->iommu.log_page);
+	ret = k->iommu.ops->unmap(k, iova, size, bits, &known, err);
 	if (ret)
 		return ret;
-	vfm_kernel_parts_gone(&k->log.parts, iova, size);
+	if (known)
+		vfm_kernel_part_put(part, bits, k->iommu.log_page);
+	if (part)
+		vfm_kernel_part_gone(part, known);
 	ret = vfm_iova_map_remove(&k->mappings, iova, size, &data);
 	if (ret)
 		return vfm_fail(err, -EUCLEAN, "the table of mappings is damaged");

@@ -6,6 +6,11 @@
  * what a driver makes of them is its own. Two things are not: a value that is no state, and
  * anything while the device is in ERROR, which kernels take for a bug of their own.
  *
+ * Nor is a request to leave a session whose user has gone. A driver has ended it when the device
+ * was closed, and should have gone back to RUNNING; one that has forgotten that may end it
+ * once more, in the kernel's memory. So we leave sessions of ours before we close the device, and
+ * one that was found in a session must be reset.
+ *
  * A request that fails leaves the value asked for in its answer, and the device anywhere on
  * the way. So the state is asked for after each failure, and before each request, because
  * a device may go to ERROR by itself.
@@ -102,6 +107,11 @@ int vfm_kernel_get_data_size(struct vfm_device *dev, uint64_t *bytes, struct vfm
 
 /* ---- states --------------------------------------------------------------------- */
 
+static bool has_session(enum vfm_state state)
+{
+	return vfm_state_is_saving(state) || state == VFM_STATE_RESUMING;
+}
+
 static int fetch_state(struct vfm_kernel *k, enum vfm_state *state, struct vfm_err *err)
 {
 	struct vfm_abi_mig_state now = { .device_state = UINT32_MAX, .data_fd = -1 };
@@ -117,17 +127,14 @@ static int fetch_state(struct vfm_kernel *k, enum vfm_state *state, struct vfm_e
 				now.device_state);
 	*state = (enum vfm_state)now.device_state;
 	k->state = *state;
+	k->stale = k->seen ? k->stale : !k->shared && has_session(*state);
+	k->seen = true;
 	return 0;
 }
 
 int vfm_kernel_get_state(struct vfm_device *dev, enum vfm_state *state, struct vfm_err *err)
 {
 	return fetch_state(vfm_kernel_of(dev), state, err);
-}
-
-static bool has_session(enum vfm_state state)
-{
-	return vfm_state_is_saving(state) || state == VFM_STATE_RESUMING;
 }
 
 /* Whether a session of @from goes on in @to. */
@@ -225,6 +232,11 @@ static int check_request(struct vfm_kernel *k, enum vfm_state state, enum vfm_st
 		ret = vfm_fail(err, -EIO,
 			       "go to %s: the device is in ERROR, and must be reset first",
 			       vfm_state_name(state));
+	else if (!ret && k->stale && state != *from)
+		ret = vfm_fail(err, -EIO,
+			       "go to %s: the device was found in %s, in a session whose user has "
+			       "gone, and must be reset first",
+			       vfm_state_name(state), vfm_state_name(*from));
 	else if (!ret && *from == VFM_STATE_RESUMING && state != *from && k->torn)
 		ret = vfm_fail(err, -EBADMSG,
 			       "go from RESUMING to %s: not all of the image could be written, and "
@@ -264,5 +276,21 @@ int vfm_kernel_reset(struct vfm_device *dev, struct vfm_err *err)
 		return vfm_kernel_fail(err, ret, "reset");
 	vfm_kernel_end_session(k);
 	k->state = VFM_STATE_RUNNING;
+	k->seen = true;
+	k->stale = false;
 	return 0;
+}
+
+void vfm_kernel_leave_session(struct vfm_kernel *k)
+{
+	static const enum vfm_state out[VFM_NR_STATES] = {
+		[VFM_STATE_STOP_COPY] = VFM_STATE_STOP,
+		[VFM_STATE_PRE_COPY] = VFM_STATE_RUNNING,
+		[VFM_STATE_PRE_COPY_P2P] = VFM_STATE_RUNNING_P2P,
+	};
+
+	/* closing ends it in any case, and nobody is left to be told */
+	if (!k->shared && k->data_fd >= 0 && vfm_state_is_saving(k->state) &&
+	    vfm_kernel_set_state(&k->dev, out[k->state], NULL))
+		return;
 }

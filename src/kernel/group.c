@@ -26,25 +26,6 @@
 
 /* ---- memory -------------------------------------------------------------------- */
 
-static int explain_map(int code, const struct vfm_dma_map *map, struct vfm_err *err)
-{
-	static const struct {
-		int code;
-		const char *text;
-	} texts[] = {
-		{ -EEXIST, "a part of it is mapped" },
-		{ -ENOSPC, "the container takes no more ranges" },
-		{ -ENOMEM, "no memory, or more than this process may lock (ulimit -l)" },
-		{ -EFAULT, "the memory cannot be pinned" },
-	};
-
-	(void)map;
-	for (size_t i = 0; i < VFM_ARRAY_SIZE(texts); i++)
-		if (texts[i].code == code)
-			return vfm_fail(err, code, "%s", texts[i].text);
-	return vfm_kernel_fail(err, code, "the container refuses");
-}
-
 static int container_map(struct vfm_kernel *k, const struct vfm_dma_map *map, const void *vaddr,
 			 struct vfm_err *err)
 {
@@ -55,19 +36,46 @@ static int container_map(struct vfm_kernel *k, const struct vfm_dma_map *map, co
 					   .size = map->size };
 	int ret = vfm_kernel_iommu_ioctl(k, VFM_CONTAINER_MAP_DMA, &request);
 
-	return ret < 0 ? explain_map(ret, map, err) : 0;
+	return ret < 0 ? vfm_kernel_map_failed(ret, "container", err) : 0;
 }
 
-static int container_unmap(struct vfm_kernel *k, uint64_t iova, uint64_t size, struct vfm_err *err)
+/* With a bitmap behind it, which some kernels do not know and none without a log takes. */
+static int unmap_request(struct vfm_kernel *k, uint64_t iova, uint64_t *size, uint64_t *bits)
 {
-	struct vfm_abi_dma_unmap request = { .argsz = sizeof(request), .iova = iova, .size = size };
-	int ret = vfm_kernel_iommu_ioctl(k, VFM_CONTAINER_UNMAP_DMA, &request);
+	struct {
+		struct vfm_abi_dma_unmap head;
+		struct vfm_abi_bitmap bitmap;
+	} request = { .head = { .argsz = sizeof(request.head), .iova = iova, .size = *size } };
+	int ret;
 
+	if (bits) {
+		request.head.argsz = sizeof(request);
+		request.head.flags = VFM_UNMAP_GET_DIRTY_BITMAP;
+		request.bitmap = (struct vfm_abi_bitmap){
+			.pgsize = k->iommu.log_page,
+			.size = vfm_log_bitmap_words(*size, k->iommu.log_page) * sizeof(*bits),
+			.data = (uintptr_t)bits,
+		};
+	}
+	ret = vfm_kernel_iommu_ioctl(k, VFM_CONTAINER_UNMAP_DMA, &request);
+	if (ret >= 0)
+		*size = request.head.size;
+	return ret;
+}
+
+static int container_unmap(struct vfm_kernel *k, uint64_t iova, uint64_t size, uint64_t *bits,
+			   bool *known, struct vfm_err *err)
+{
+	uint64_t done = size;
+	int ret = bits ? unmap_request(k, iova, &done, bits) : -EINVAL;
+
+	*known = ret >= 0;
+	if (ret < 0)
+		ret = unmap_request(k, iova, &done, NULL);
 	if (ret < 0)
 		return vfm_kernel_fail(err, ret, "the container refuses");
-	if (request.size != size)
-		return vfm_fail(err, -EIO, "the container has unmapped 0x%" PRIx64 " bytes",
-				request.size);
+	if (done != size)
+		return vfm_fail(err, -EIO, "the container has unmapped 0x%" PRIx64 " bytes", done);
 	return 0;
 }
 

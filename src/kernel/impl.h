@@ -44,7 +44,8 @@ struct vfm_kernel;
 /**
  * struct vfm_kernel_iommu_ops - one for each way to have memory mapped
  * @map: -EEXIST, -ENOSPC, -ENOMEM, and the text explains
- * @unmap: all of one mapping
+ * @unmap: all of one mapping. With @bits, which are zero before, and *@known is set: they tell
+ *	what was written to it until the end, in pages of log_page
  * @log_start, @log_stop: of what devices write through the IOMMU; -ENOTTY: it cannot tell
  * @log_report: of one whole mapping, in pages of log_page; @bits are zero before
  *
@@ -53,7 +54,8 @@ struct vfm_kernel;
 struct vfm_kernel_iommu_ops {
 	int (*map)(struct vfm_kernel *k, const struct vfm_dma_map *map, const void *vaddr,
 		   struct vfm_err *err);
-	int (*unmap)(struct vfm_kernel *k, uint64_t iova, uint64_t size, struct vfm_err *err);
+	int (*unmap)(struct vfm_kernel *k, uint64_t iova, uint64_t size, uint64_t *bits,
+		     bool *known, struct vfm_err *err);
 	int (*log_start)(struct vfm_kernel *k, struct vfm_err *err);
 	int (*log_report)(struct vfm_kernel *k, uint64_t iova, uint64_t size, uint64_t *bits,
 			  struct vfm_err *err);
@@ -118,11 +120,14 @@ struct vfm_kernel_log {
 
 /**
  * struct vfm_kernel - a device of the kernel
+ * @shared: somebody else has opened it, and holds on to it
  * @fd: its descriptor, of which regions are read
  * @regions: by index, NULL while unknown
  * @asked: whether @migration is known; it is 0 for a device without
  * @tells_reinit: the driver fills in the flags of what is left in pre-copy
  * @state: as the driver said last, and by its own doing it changes to ERROR only
+ * @seen: @state is known
+ * @stale: it was found in a session whose user has gone
  * @data_fd: of the session, -1 without one
  * @finished: the session gave its end in STOP_COPY
  * @torn: not all that was to be written to it could be: its image is no good
@@ -131,6 +136,7 @@ struct vfm_kernel {
 	struct vfm_device dev; /* first */
 	const struct vfm_sys *sys;
 	unsigned int timeout_ms;
+	bool shared;
 	int fd;
 	struct vfm_kernel_iommu iommu;
 
@@ -141,6 +147,8 @@ struct vfm_kernel {
 	bool tells_reinit;
 	uint64_t migration;
 	enum vfm_state state;
+	bool seen;
+	bool stale;
 	int data_fd;
 	bool finished;
 	bool torn;
@@ -234,6 +242,9 @@ enum vfm_kernel_step {
 	VFM_KERNEL_STEP_OTHER,
 };
 
+/** vfm_kernel_map_failed() - a mapping was refused; @by: "container", say. */
+int vfm_kernel_map_failed(int code, const char *by, struct vfm_err *err) __attribute__((cold));
+
 /** vfm_kernel_why() - @what was tried ("open /dev/vfio/12"), and what @code means there. */
 int vfm_kernel_why(enum vfm_kernel_step step, int code, struct vfm_err *err, const char *what, ...)
 	VFM_PRINTF(4, 5) __attribute__((cold));
@@ -304,6 +315,8 @@ int vfm_kernel_get_state(struct vfm_device *dev, enum vfm_state *state, struct v
 int vfm_kernel_set_state(struct vfm_device *dev, enum vfm_state state, struct vfm_err *err);
 int vfm_kernel_get_data_size(struct vfm_device *dev, uint64_t *bytes, struct vfm_err *err);
 int vfm_kernel_reset(struct vfm_device *dev, struct vfm_err *err);
+/** vfm_kernel_leave_session() - when the device is closed: out of the saving states, if we are. */
+void vfm_kernel_leave_session(struct vfm_kernel *k);
 
 ssize_t vfm_kernel_read_data(struct vfm_device *dev, void *buf, size_t len, struct vfm_err *err);
 int vfm_kernel_write_data(struct vfm_device *dev, const void *buf, size_t len, struct vfm_err *err);

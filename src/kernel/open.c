@@ -4,7 +4,7 @@
 /*
  * Opening a device by what the host has: its own file and iommufd if both are there, else
  * its group and a container. If neither can be used, both reasons are told. Closing gives
- * back all that was opened, and changes nothing at a device that outlives it.
+ * back all that was opened; what the driver makes of a device without users is its own.
  */
 
 #include "kernel/impl.h"
@@ -29,6 +29,7 @@ static void kernel_close(struct vfm_device *dev)
 {
 	struct vfm_kernel *k = vfm_kernel_of(dev);
 
+	vfm_kernel_leave_session(k);
 	vfm_kernel_end_session(k);
 	vfm_kernel_end_log(k);
 	vfm_kernel_drop_mappings(k);
@@ -163,6 +164,7 @@ static int open_fds(struct vfm_kernel *k, const struct vfm_kernel_name *name, st
 	int memory = name->container >= 0 ? name->container : name->iommufd;
 	int ret = duplicate(k, name->fd, &k->fd, err);
 
+	k->shared = true;
 	if (ret || memory < 0)
 		return ret;
 	k->iommu.borrowed = true;

@@ -52,14 +52,17 @@ int vfm_kernel_parts_add(struct vfm_kernel_parts *parts, uint64_t iova, uint64_t
 	return 0;
 }
 
-void vfm_kernel_parts_gone(struct vfm_kernel_parts *parts, uint64_t iova, uint64_t size)
+struct vfm_kernel_part *vfm_kernel_parts_find(struct vfm_kernel_parts *parts, uint64_t iova,
+					      uint64_t size)
 {
-	struct vfm_kernel_part *p = find(parts, iova, size, true);
+	return find(parts, iova, size, true);
+}
 
-	if (!p)
-		return;
-	p->live = false;
-	vfm_bitmap_set_range(p->bits, 0, pages_of(p));
+void vfm_kernel_part_gone(struct vfm_kernel_part *part, bool known)
+{
+	part->live = false;
+	if (!known)
+		vfm_bitmap_set_range(part->bits, 0, pages_of(part));
 }
 
 static void free_part(struct vfm_kernel_part *p)

@@ -43,8 +43,12 @@ struct vfm_kernel_parts {
 /** vfm_kernel_parts_add() - a mapping is there; -ENOMEM. */
 int vfm_kernel_parts_add(struct vfm_kernel_parts *parts, uint64_t iova, uint64_t size);
 
-/** vfm_kernel_parts_gone() - it is not any more: what was written to it last nobody knows. */
-void vfm_kernel_parts_gone(struct vfm_kernel_parts *parts, uint64_t iova, uint64_t size);
+/** vfm_kernel_parts_find() - the part of a mapping that is there, or NULL. */
+struct vfm_kernel_part *vfm_kernel_parts_find(struct vfm_kernel_parts *parts, uint64_t iova,
+					      uint64_t size);
+
+/** vfm_kernel_part_gone() - the mapping is not there any more; @known: all writes to it are. */
+void vfm_kernel_part_gone(struct vfm_kernel_part *part, bool known);
 
 /** vfm_kernel_parts_free() - all of them. */
 void vfm_kernel_parts_free(struct vfm_kernel_parts *parts);

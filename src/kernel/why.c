@@ -30,6 +30,23 @@ int vfm_kernel_fail(struct vfm_err *err, int code, const char *fmt, ...)
 	return vfm_fail(err, ret, "%s: %s", what, strerror(-code));
 }
 
+int vfm_kernel_map_failed(int code, const char *by, struct vfm_err *err)
+{
+	switch (code) {
+	case -EEXIST:
+		return vfm_fail(err, code, "a part of it is mapped");
+	case -ENOSPC:
+		return vfm_fail(err, code, "the %s takes no more ranges", by);
+	case -ENOMEM:
+		return vfm_fail(err, code,
+				"no memory, or more than this process may lock (ulimit -l)");
+	case -EFAULT:
+		return vfm_fail(err, code, "the memory cannot be pinned");
+	default:
+		return vfm_kernel_fail(err, code, "the %s refuses", by);
+	}
+}
+
 static const struct {
 	enum vfm_kernel_step step;
 	int code;

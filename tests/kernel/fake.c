@@ -339,6 +339,23 @@ static int container_dirty(const struct vfm_abi_dirty_bitmap *request)
 			  (uint64_t *)(uintptr_t)get.bitmap.data);
 }
 
+static int unmap_report(const struct vfm_abi_dma_unmap *request, const uint8_t *more)
+{
+	struct vfm_abi_bitmap bitmap;
+
+	if (!request->flags) {
+		assert_int_equal(request->argsz, sizeof(*request));
+		return 0;
+	}
+	assert_int_equal(request->flags, VFM_UNMAP_GET_DIRTY_BITMAP);
+	assert_int_equal(request->argsz, sizeof(*request) + sizeof(bitmap));
+	memcpy(&bitmap, more, sizeof(bitmap));
+	if (fake.no_unmap_report)
+		return -EINVAL;
+	return report_map(request->iova, request->size, bitmap.pgsize,
+			  (uint64_t *)(uintptr_t)bitmap.data);
+}
+
 static int to_container(unsigned int request, void *arg)
 {
 	static const char *const words[] = { "start", "stop", "get" };
@@ -368,8 +385,9 @@ static int to_container(unsigned int request, void *arg)
 		return ret ? ret : add_map(map.iova, map.size, map.vaddr, map.flags);
 	case VFM_CONTAINER_UNMAP_DMA:
 		memcpy(&unmap, arg, sizeof(unmap));
-		assert_int_equal(unmap.argsz, sizeof(unmap));
-		ret = enter("unmap", "");
+		ret = enter("unmap", unmap.flags ? "report" : "");
+		if (!ret)
+			ret = unmap_report(&unmap, (uint8_t *)arg + sizeof(unmap));
 		if (ret)
 			return ret;
 		unmap.size = drop_map(unmap.iova, unmap.size);

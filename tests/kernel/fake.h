@@ -71,6 +71,7 @@ struct fake {
 	bool hwpt_log;
 	bool hwpt_attach_fails;
 	bool iommu_logs;
+	bool no_unmap_report; /* unmapping tells no dirty pages */
 	uint32_t hwpts;
 	struct fake_map maps[16];
 	unsigned int nr_maps;

@@ -15,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "base/util.h"
+#include "region/region.h"
 
 #define INFO ((uint32_t)sizeof(struct vfm_abi_region_info))
 
@@ -273,6 +274,53 @@ static void descriptions_without_end(void **state)
 	fake_end(dev);
 }
 
+/* ---- protocol v1 ------------------------------------------------------------------- */
+
+static void put_register(uint64_t offset, uint64_t value, size_t len)
+{
+	memcpy(fake.memory + offset, &value, len);
+}
+
+/* A driver of the time of v1: its region is found, and used by registers of their own widths. */
+static void the_region_of_v1(void **state)
+{
+	uint32_t type[2] = { VFM_V1_REGION_TYPE, VFM_V1_REGION_SUBTYPE }, word;
+	struct vfm_device *dev = begin(), *back;
+	struct vfm_protocol protocol;
+	enum vfm_state now;
+	uint64_t migration;
+	char data[4];
+
+	(void)state;
+	fake.migrates = false;
+	add_cap(VFM_REGION_CAP_TYPE, 1, type, sizeof(type), true);
+	put_register(VFM_V1_DEVICE_STATE, 1, 4);
+	dev = fake_open(FAKE_PCI);
+	assert_int_equal(vfm_device_get_migration(dev, &migration, NULL), -ENOTTY);
+	assert_int_equal(vfm_back_open(&back, dev, NULL), 0);
+	assert_int_equal(vfm_device_get_protocol(back, &protocol, NULL), 0);
+	assert_int_equal(protocol.version, 1);
+	assert_int_equal(protocol.region, 0);
+	assert_int_equal(protocol.region_size, FAKE_REGION_SIZE);
+	assert_int_equal(vfm_device_get_state(back, &now, NULL), 0);
+	assert_int_equal(now, VFM_STATE_RUNNING);
+	assert_int_equal(fake.last_width, 4);
+
+	assert_int_equal(vfm_device_set_state(back, VFM_STATE_STOP_COPY, NULL), 0);
+	memcpy(&word, fake.memory, sizeof(word));
+	assert_int_equal(word, 2);
+	put_register(VFM_V1_PENDING_BYTES, 4, 8);
+	put_register(VFM_V1_DATA_OFFSET, 0x100, 8);
+	put_register(VFM_V1_DATA_SIZE, 4, 8);
+	memcpy(fake.memory + 0x100, "data", 4);
+	assert_int_equal(vfm_device_read_data(back, data, sizeof(data), NULL), 4);
+	assert_memory_equal(data, "data", 4);
+	put_register(VFM_V1_PENDING_BYTES, 0, 8);
+	assert_int_equal(vfm_device_read_data(back, data, sizeof(data), NULL), 0);
+	assert_int_equal(fake.last_width, 8);
+	fake_end(back);
+}
+
 /* ---- interrupts ------------------------------------------------------------------- */
 
 static void interrupts(void **state)
@@ -338,6 +386,7 @@ int main(void)
 		cmocka_unit_test(whole_regions),
 		cmocka_unit_test(damaged_descriptions),
 		cmocka_unit_test(descriptions_without_end),
+		cmocka_unit_test(the_region_of_v1),
 		cmocka_unit_test(interrupts),
 	};
 

@@ -13,15 +13,18 @@
 
 #include "base/util.h"
 
+/* Found where it has no session, and then in @state, as if we had been there. */
 static struct vfm_device *open_in(enum vfm_state state)
 {
 	struct vfm_device *dev;
+	enum vfm_state now;
 	uint64_t migration;
 
 	fake_begin();
-	fake.state = state;
 	dev = fake_open(FAKE_PCI);
 	assert_int_equal(vfm_device_get_migration(dev, &migration, NULL), 0);
+	assert_int_equal(vfm_device_get_state(dev, &now, NULL), 0);
+	fake.state = state;
 	fake_forget();
 	return dev;
 }
@@ -391,6 +394,80 @@ static void failed_resets_keep_the_session(void **state)
 	fake_end(dev);
 }
 
+/* ---- other users ------------------------------------------------------------------ */
+
+/* To leave it is to end it a second time, which has crashed kernels. */
+static void a_session_of_somebody_who_has_gone(void **state)
+{
+	static const struct {
+		enum vfm_state found;
+		bool stale;
+	} rows[] = {
+		{ VFM_STATE_PRE_COPY, true },	  { VFM_STATE_PRE_COPY_P2P, true },
+		{ VFM_STATE_STOP_COPY, true },	  { VFM_STATE_RESUMING, true },
+		{ VFM_STATE_STOP, false },	  { VFM_STATE_RUNNING, false },
+		{ VFM_STATE_RUNNING_P2P, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(rows); i++) {
+		struct vfm_device *dev;
+		enum vfm_state now;
+		struct vfm_err err;
+
+		fake_begin();
+		fake.state = rows[i].found;
+		dev = fake_open(FAKE_PCI);
+		if (i % 2)
+			assert_int_equal(vfm_device_get_state(dev, &now, NULL), 0);
+		go(dev, rows[i].found);
+		fake_forget();
+		if (rows[i].stale) {
+			assert_int_equal(vfm_device_set_state(dev, VFM_STATE_STOP, &err), -EIO);
+			assert_non_null(strstr(err.msg, "whose user has gone, and must be reset"));
+			fake_expect("get-state");
+			assert_int_equal(vfm_device_reset(dev, NULL), 0);
+		}
+		go(dev, VFM_STATE_STOP);
+		fake_end(dev);
+		/* not so if it is open elsewhere */
+		fake_begin();
+		fake.state = rows[i].found;
+		dev = fake_open("fd=2");
+		go(dev, VFM_STATE_STOP);
+		fake_end(dev);
+	}
+}
+
+/* And we do not leave any behind. */
+static void no_session_outlives_its_user(void **state)
+{
+	static const struct {
+		enum vfm_state in, left;
+	} rows[] = {
+		{ VFM_STATE_PRE_COPY, VFM_STATE_RUNNING },
+		{ VFM_STATE_PRE_COPY_P2P, VFM_STATE_RUNNING_P2P },
+		{ VFM_STATE_STOP_COPY, VFM_STATE_STOP },
+		{ VFM_STATE_RESUMING, VFM_STATE_RESUMING }, /* half an image is nothing to keep */
+		{ VFM_STATE_STOP, VFM_STATE_STOP },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(rows); i++) {
+		struct vfm_device *dev = open_in(VFM_STATE_RUNNING);
+
+		go(dev, rows[i].in);
+		fake_end(dev);
+		assert_int_equal(fake.state, rows[i].left);
+		/* but if it is open elsewhere, it is theirs to decide */
+		fake_begin();
+		dev = fake_open("fd=2");
+		go(dev, rows[i].in);
+		fake_end(dev);
+		assert_int_equal(fake.state, rows[i].in);
+	}
+}
+
 static void devices_without_migration(void **state)
 {
 	struct vfm_device *dev;
@@ -428,6 +505,8 @@ int main(void)
 		cmocka_unit_test(data_sizes),
 		cmocka_unit_test(resets),
 		cmocka_unit_test(failed_resets_keep_the_session),
+		cmocka_unit_test(a_session_of_somebody_who_has_gone),
+		cmocka_unit_test(no_session_outlives_its_user),
 		cmocka_unit_test(devices_without_migration),
 	};
 
