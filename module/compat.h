@@ -34,15 +34,15 @@
 
 /* Device and character device through iommufd. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
-#define VFMS_IOMMUFD_OPS						\
-	.bind_iommufd = vfio_iommufd_emulated_bind,			\
-	.unbind_iommufd = vfio_iommufd_emulated_unbind,			\
-	.attach_ioas = vfio_iommufd_emulated_attach_ioas,		\
+#define VFMS_IOMMUFD_OPS                                                                           \
+	.bind_iommufd = vfio_iommufd_emulated_bind,                                                \
+	.unbind_iommufd = vfio_iommufd_emulated_unbind,                                            \
+	.attach_ioas = vfio_iommufd_emulated_attach_ioas,                                          \
 	.detach_ioas = vfio_iommufd_emulated_detach_ioas,
 #elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
-#define VFMS_IOMMUFD_OPS						\
-	.bind_iommufd = vfio_iommufd_emulated_bind,			\
-	.unbind_iommufd = vfio_iommufd_emulated_unbind,			\
+#define VFMS_IOMMUFD_OPS                                                                           \
+	.bind_iommufd = vfio_iommufd_emulated_bind,                                                \
+	.unbind_iommufd = vfio_iommufd_emulated_unbind,                                            \
 	.attach_ioas = vfio_iommufd_emulated_attach_ioas,
 #else
 #define VFMS_IOMMUFD_OPS

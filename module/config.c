@@ -27,6 +27,7 @@ struct field {
 	u32 mask;
 };
 
+/* clang-format off */
 static const struct field fields[] = {
 	{ PCI_VENDOR_ID, 2, VFMS_PCI_VENDOR, 0 },
 	{ PCI_DEVICE_ID, 2, VFMS_PCI_DEVICE, 0 },
@@ -59,6 +60,7 @@ static const struct field fields[] = {
 	/* the FLR bit always reads 0 */
 	{ OFF_DEVICE_CONTROL, 2, 0, 0x78ff },
 };
+/* clang-format on */
 
 static void put(u8 *space, size_t offset, u64 value, size_t len)
 {
@@ -76,7 +78,7 @@ static u16 get16(const struct vfms *d, size_t offset)
 static void add_window(struct vfms *d)
 {
 	put(d->config, PCI_BASE_ADDRESS_5, PCI_BASE_ADDRESS_SPACE_IO, 4);
-	put(d->config_mask, PCI_BASE_ADDRESS_5, (u32)~(VFMS_IO_SIZE - 1), 4);
+	put(d->config_mask, PCI_BASE_ADDRESS_5, (u32) ~(VFMS_IO_SIZE - 1), 4);
 	d->config_mask[PCI_COMMAND] |= PCI_COMMAND_IO;
 }
 

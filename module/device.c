@@ -222,8 +222,7 @@ const struct vfio_device_ops vfms_device_ops = {
 	.name = "vfmig_sim",
 	.init = vfms_init,
 	.release = vfms_release,
-	VFMS_IOMMUFD_OPS
-	.open_device = open_device,
+	VFMS_IOMMUFD_OPS.open_device = open_device,
 	.close_device = close_device,
 	.read = vfms_read,
 	.write = vfms_write,

@@ -19,7 +19,7 @@
 
 struct irq_kind {
 	u32 flags;
-	size_t first;			/* offset of the first vector in struct vfms */
+	size_t first; /* offset of the first vector in struct vfms */
 	u32 (*count)(const struct vfms *d);
 };
 

@@ -173,7 +173,7 @@ static int load_device(struct vfms *d, const u8 *in, size_t len)
 
 static int load_data(struct vfms *d, const u8 *in, size_t len)
 {
-	static int (*const loads[])(struct vfms *d, const u8 *in, size_t len) = {
+	static int (*const loads[])(struct vfms * d, const u8 *in, size_t len) = {
 		[DATA_PAGES] = load_pages,
 		[DATA_MEMORY] = load_memory,
 		[DATA_DEVICE] = load_device,

@@ -25,6 +25,7 @@
 #define PP2P MIG_PRE_COPY_P2P
 
 /* From a row to a column: the next state on the way; 0, which is ERROR: there is no way. */
+/* clang-format off */
 static const u8 next[MIG_NR][MIG_NR] = {
 	/*			  ERROR STOP   RUNNING COPY  RESUMING RUN_P2P PRE    PRE_P2P */
 	[MIG_STOP]	   = { 0, STOP_, RP2P, COPY,  LOAD,  RP2P,  RP2P,  RP2P },
@@ -35,6 +36,7 @@ static const u8 next[MIG_NR][MIG_NR] = {
 	[MIG_PRE_COPY]	   = { 0, RUN,	 RUN,  PP2P,  RUN,   RUN,   PRE,   PP2P },
 	[MIG_PRE_COPY_P2P] = { 0, RP2P,	 RP2P, COPY,  RP2P,  RP2P,  PRE,   PP2P },
 };
+/* clang-format on */
 
 /* Flags without which a state does not exist. */
 static const u8 needs[MIG_NR] = {

@@ -146,11 +146,19 @@ int vfms_params_take(struct vfms_params *p, u32 type_uapi, unsigned long *faults
 
 	kernel_param_lock(THIS_MODULE);
 	*p = (struct vfms_params){
-		.state = state, .bar = bar, .initial = initial, .dirty = dirty, .seed = seed,
-		.vectors = vectors, .features = features, .arc_us = arc_us,
+		.state = state,
+		.bar = bar,
+		.initial = initial,
+		.dirty = dirty,
+		.seed = seed,
+		.vectors = vectors,
+		.features = features,
+		.arc_us = arc_us,
 		.uapi = uapi ? uapi : type_uapi,
-		.section = section > U32_MAX ? 0 : section, .section_map = section_map,
-		.iobar = iobar, .log = log < 0 ? VFMS_CAN_REPORT : log,
+		.section = section > U32_MAX ? 0 : section,
+		.section_map = section_map,
+		.iobar = iobar,
+		.log = log < 0 ? VFMS_CAN_REPORT : log,
 	};
 	rw = sysfs_streq(dma, "rw");
 	pin = sysfs_streq(dma, "pin");

@@ -12,18 +12,18 @@
 #include "vfmig_sim.h"
 
 enum reg_kind {
-	KIND_NONE,	/* reads 0 */
-	KIND_FIXED,	/* constant; not in the image */
-	KIND_COUNTER,	/* read only, in the image */
+	KIND_NONE,    /* reads 0 */
+	KIND_FIXED,   /* constant; not in the image */
+	KIND_COUNTER, /* read only, in the image */
 	KIND_RW,
-	KIND_W1C,	/* a one clears: its function does */
-	KIND_ACTION,	/* nothing is kept of what is written */
+	KIND_W1C,    /* a one clears: its function does */
+	KIND_ACTION, /* nothing is kept of what is written */
 };
 
 struct reg_desc {
 	enum reg_kind kind;
-	bool live;	/* time changes it */
-	u64 max;	/* of a value written or loaded; 0: any */
+	bool live; /* time changes it */
+	u64 max;   /* of a value written or loaded; 0: any */
 	/* after a write: the register as it was, the value written */
 	int (*written)(struct vfms *d, u64 old, u64 value);
 };
@@ -81,6 +81,7 @@ static int write_latch(struct vfms *d, u64 old, u64 value)
 #define ERRNO_MAX 4095
 #define AT(reg) [REG_##reg / 8]
 
+/* clang-format off */
 static const struct reg_desc regs[VFMS_NR_REGS] = {
 	AT(MAGIC)	   = { KIND_FIXED },
 	AT(VERSION)	   = { KIND_FIXED },
@@ -121,6 +122,7 @@ static const struct reg_desc regs[VFMS_NR_REGS] = {
 	AT(DIGEST)	   = { KIND_COUNTER },
 	AT(DIGEST_LOW)	   = { KIND_COUNTER },
 };
+/* clang-format on */
 
 static bool in_image(const struct reg_desc *desc)
 {

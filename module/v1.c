@@ -48,10 +48,10 @@ u64 vfms_v1_mappable(const struct vfms *d)
 static u32 word_of(const struct vfms *d)
 {
 	static const u8 words[MIG_NR] = {
-		[MIG_ERROR] = V1_ERROR,		[MIG_STOP] = V1_STOP,
-		[MIG_RUNNING] = V1_RUNNING,	[MIG_STOP_COPY] = V1_STOP_COPY,
-		[MIG_RESUMING] = V1_RESUMING,	[MIG_RUNNING_P2P] = V1_RUNNING,
-		[MIG_PRE_COPY] = V1_PRE_COPY,	[MIG_PRE_COPY_P2P] = V1_PRE_COPY,
+		[MIG_ERROR] = V1_ERROR,	      [MIG_STOP] = V1_STOP,
+		[MIG_RUNNING] = V1_RUNNING,   [MIG_STOP_COPY] = V1_STOP_COPY,
+		[MIG_RESUMING] = V1_RESUMING, [MIG_RUNNING_P2P] = V1_RUNNING,
+		[MIG_PRE_COPY] = V1_PRE_COPY, [MIG_PRE_COPY_P2P] = V1_PRE_COPY,
 	};
 
 	return d->v1.shown >= 0 ? d->v1.shown : words[d->mig];
@@ -139,6 +139,7 @@ static u64 read_data_size(struct vfms *d)
 /* ---- device_state ---------------------------------------------------------------- */
 
 /* From a row to a column; false is refused. */
+/* clang-format off */
 static const bool arcs[][5] = {
 	/*		     STOP   RUNNING STOP_COPY PRE_COPY RESUMING */
 	[V1_STOP]	= { true,  true,   true,     false,   true },
@@ -147,13 +148,11 @@ static const bool arcs[][5] = {
 	[V1_PRE_COPY]	= { true,  true,   true,     true,    false },
 	[V1_RESUMING]	= { true,  true,   false,    false,   true },
 };
+/* clang-format on */
 
 static const enum vfms_mig states[] = {
-	[V1_STOP] = MIG_STOP,
-	[V1_RUNNING] = MIG_RUNNING,
-	[V1_STOP_COPY] = MIG_STOP_COPY,
-	[V1_PRE_COPY] = MIG_PRE_COPY,
-	[V1_RESUMING] = MIG_RESUMING,
+	[V1_STOP] = MIG_STOP,	      [V1_RUNNING] = MIG_RUNNING,   [V1_STOP_COPY] = MIG_STOP_COPY,
+	[V1_PRE_COPY] = MIG_PRE_COPY, [V1_RESUMING] = MIG_RESUMING,
 };
 
 static const struct {
@@ -211,8 +210,7 @@ static int write_state(struct vfms *d, u32 value)
 		WRITE_ONCE(d->mig, MIG_ERROR);
 		return 0;
 	}
-	if (to >= ARRAY_SIZE(states) || !arcs[from][to] ||
-	    refused(d, from, to))
+	if (to >= ARRAY_SIZE(states) || !arcs[from][to] || refused(d, from, to))
 		return -EINVAL;
 	ret = move(d, from, to);
 	if (ret)

@@ -98,52 +98,52 @@ struct vfms_vector {
 /** struct vfms_save - how far the session has been read */
 struct vfms_save {
 	bool open;
-	bool ended;		/* the last record was made */
-	bool initial;		/* what is staged is initial data */
-	u64 number;		/* of the next record */
-	u8 *record;		/* VFMS_RECORD_ROOM bytes */
-	size_t len, pos;	/* what of it there is, and was read */
-	u64 initial_cap;	/* what was told of initial bytes may not rise */
-	unsigned long *dirty;	/* a bit for each page of the state */
+	bool ended;	      /* the last record was made */
+	bool initial;	      /* what is staged is initial data */
+	u64 number;	      /* of the next record */
+	u8 *record;	      /* VFMS_RECORD_ROOM bytes */
+	size_t len, pos;      /* what of it there is, and was read */
+	u64 initial_cap;      /* what was told of initial bytes may not rise */
+	unsigned long *dirty; /* a bit for each page of the state */
 	u64 dirty_count;
-	u64 initial_next;	/* initial pages before this one were given out */
-	u64 cursor;		/* where the search for a dirty page goes on */
-	u64 bar_next;		/* bytes of the memory given out */
+	u64 initial_next; /* initial pages before this one were given out */
+	u64 cursor;	  /* where the search for a dirty page goes on */
+	u64 bar_next;	  /* bytes of the memory given out */
 	bool device_done;
 };
 
 /** struct vfms_load - what an image has brought so far */
 struct vfms_load {
 	bool open;
-	bool ended;		/* the END was seen */
-	bool swallows;		/* fault: the rest is dropped */
-	int failed;		/* why no more is taken */
-	u64 number;		/* of the record that is due */
-	u8 *record;		/* VFMS_RECORD_ROOM bytes */
-	size_t len;		/* of it that have come */
-	unsigned long *seen;	/* a bit for each page of the state */
+	bool ended;	     /* the END was seen */
+	bool swallows;	     /* fault: the rest is dropped */
+	int failed;	     /* why no more is taken */
+	u64 number;	     /* of the record that is due */
+	u8 *record;	     /* VFMS_RECORD_ROOM bytes */
+	size_t len;	     /* of it that have come */
+	unsigned long *seen; /* a bit for each page of the state */
 	u64 bar_next;
-	u32 last_type;		/* records come in rising order of their types */
+	u32 last_type; /* records come in rising order of their types */
 };
 
 /** struct vfms_v1 - the migration region */
 struct vfms_v1 {
 	u8 *section;
-	u32 reserved_bits;	/* bits 3 to 31 of device_state, given back as they came */
-	int shown;		/* fault: the word of device_state after a reset; else -1 */
-	bool handed_out;	/* data_size of the staged chunk was read */
-	u32 staged;		/* bytes of the chunk in the section */
-	bool zero;		/* fault: pending_bytes was 0 once */
+	u32 reserved_bits; /* bits 3 to 31 of device_state, given back as they came */
+	int shown;	   /* fault: the word of device_state after a reset; else -1 */
+	bool handed_out;   /* data_size of the staged chunk was read */
+	u32 staged;	   /* bytes of the chunk in the section */
+	bool zero;	   /* fault: pending_bytes was 0 once */
 };
 
 /** struct vfms_session - what is behind a data descriptor of v2 */
 struct vfms_session {
-	struct vfms *device;	/* referenced */
+	struct vfms *device; /* referenced */
 	bool dead;
 };
 
 struct vfms {
-	struct vfio_device vdev;	/* the core wants it first */
+	struct vfio_device vdev; /* the core wants it first */
 	struct vfms_params params;
 	char params_text[VFMS_PARAMS_TEXT];
 	unsigned long faults[BITS_TO_LONGS(VFMS_NR_FAULTS)];

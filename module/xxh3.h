@@ -33,7 +33,7 @@ struct xxh3_stream {
 	u64 total;
 	u64 done;
 	u64 acc[8];
-	u8 tail[XXH3_STRIPE]; /* the last bytes of what came, for a short last piece */
+	u8 tail[XXH3_STRIPE];  /* the last bytes of what came, for a short last piece */
 	struct xxh3_128 brief; /* the digest, where total is so small that it is made at once */
 };
 
