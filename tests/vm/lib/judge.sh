@@ -10,14 +10,14 @@
 readonly complaints='WARNING:|BUG:|BUG at|Oops|Call Trace|general protection fault|Kernel panic|INFO: task .* blocked|possible recursive locking|possible circular locking|soft lockup|rcu: INFO|refcount_t:|UBSAN|KASAN|leaked|Unable to handle'
 
 # Prints a line for each test, and at the end "PASSED FAILED SKIPPED".
-judge() { # NAME DIR STATUS
-	local name=$1 dir=$2 status=$3
+judge() { # NAME DIR STATUS COMPLAINT
+	local name=$1 dir=$2 status=$3 complaint=$4
 	passed=0 failed=0 skipped=0
 	[[ -f $dir/results.log ]] || : >"$dir/results.log"
 	judge_tests "$name" "$dir/results.log"
 	judge_end "$name" "$status"
 	judge_plan "$name" "$dir/results.log"
-	judge_kernel "$name" "$dir"
+	judge_kernel "$name" "$dir/console.log" "$complaint"
 }
 
 judge_tests() { # NAME RESULTS
@@ -57,14 +57,26 @@ judge_plan() { # NAME RESULTS
 	fi
 }
 
-judge_kernel() { # NAME DIR
+# A machine that is there to crash its kernel must have done it, or its tests have proven nothing.
+judge_kernel() { # NAME CONSOLE COMPLAINT
 	local found
-	if [[ ! -s $2/console.log ]]; then
+	found=$(grep -aE "$complaints" "$2")
+	if [[ ! -s $2 ]]; then
 		count failed "$1" "not ok - the kernel said nothing"
-	elif found=$(grep -aE "$complaints" "$2/console.log"); then
+	elif [[ $3 != - ]]; then
+		judge_complaint "$1" "$2" "$3" "$found"
+	elif [[ -n $found ]]; then
 		count failed "$1" "not ok - the kernel has nothing to complain about"
 		head -n 20 <<<"$found" | sed 's/^/    # /'
 	else
 		count passed "$1" "ok - the kernel has nothing to complain about"
+	fi
+}
+
+judge_complaint() { # NAME CONSOLE COMPLAINT FOUND
+	if [[ -n $4 ]] && grep -qaE "$3" "$2"; then
+		count passed "$1" "ok - the kernel complains of $3, as it is meant to"
+	else
+		count failed "$1" "not ok - the kernel does not complain of $3"
 	fi
 }

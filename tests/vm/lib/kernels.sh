@@ -9,9 +9,29 @@
 # What we take from the package of a kernel: VFIO as Debian builds it, and a disk for captures.
 readonly stock_modules='irqbypass vfio vfio_virqfd vfio_iommu_type1 mdev'
 
-# The newest release of a series, of the kernels for all purposes: not for clouds, nor for real time.
-newest_release() { # SERIES
-	newest_package "linux-image-${1//./\\.}\\.[0-9]+(-[0-9]+)?([-+.](deb|bpo)[0-9.]*)*-amd64" | sed 's/^linux-image-//'
+# A release of a series, the newest, or with `<` behind the series the oldest that is there whole; of the
+# kernels for all purposes: not for clouds, nor for real time.
+release_of() { # SERIES
+	local series=${1%<} release
+	releases_of "$series" | if [[ $1 == *'<' ]]; then sort -V; else sort -rV; fi |
+		while read -r release; do
+			[[ -z $(kbuild_of "$release") ]] || { echo "$release" && break; }
+		done
+}
+
+releases_of() { # SERIES
+	our_apt apt-cache pkgnames "linux-image-$1." |
+		grep -xE "linux-image-${1//./\\.}\\.[0-9]+(-[0-9]+)?([-+.](deb|bpo)[0-9.]*)*-amd64" |
+		sed 's/^linux-image-//'
+}
+
+# The package with the tools that build modules: one for each release, or one for a series, by its headers'
+# dependencies. Mirrors keep old images longer than these.
+kbuild_of() { # RELEASE
+	local name
+	name=$(our_apt apt-cache show "linux-headers-$1" 2>/dev/null |
+		sed -nE '/^Depends:/{s/.*(linux-kbuild-[^ ,]*).*/\1/p;q}')
+	[[ -z $name ]] || our_apt apt-cache show "$name" 2>/dev/null | sed -n 's/^Package: //p' | head -n 1
 }
 
 kernel_dir() { # RELEASE
@@ -19,8 +39,7 @@ kernel_dir() { # RELEASE
 }
 
 kernel_files() { # RELEASE
-	local base=${1%-amd64}
-	fetch alone "linux-image-$1" "linux-headers-$1" "linux-headers-$base-common" "linux-kbuild-$base"
+	fetch alone "linux-image-$1" "linux-headers-$1" "linux-headers-${1%-amd64}-common" "$(kbuild_of "$1")"
 }
 
 unpack_kernel() { # FILES DIR

@@ -15,8 +15,8 @@ fill_machine() { # DIR NAME GROUPS MODULE_FILE...
 	mkdir -p "$dir/bin" "$dir/vm/modules"
 	cp -r "$here/guest/." "$dir/vm/"
 	ln -s vm/init "$dir/init"
-	cp "$work/vfmig/vfmig" "$dir/bin/vfmig"
-	strip "$dir/bin/vfmig"
+	cp "$work/vfmig/vfmig" "$work/vfmig/simctl" "$dir/bin/"
+	strip "$dir/bin/vfmig" "$dir/bin/simctl"
 	for module; do
 		cp "$module" "$dir/vm/modules/"
 		basename "$module" >>"$dir/vm/modules/order"

@@ -93,11 +93,6 @@ refresh_lists() {
 	say "the mirror does not answer; package lists of $(date -r "$stamp" +%F) are used"
 }
 
-# The newest package whose whole name matches, by the order of versions.
-newest_package() { # EXTENDED_REGEX
-	our_apt apt-cache pkgnames | grep -xE "$1" | sort -V | tail -n 1
-}
-
 # Download what is not here yet, and print the paths of all files. WHAT is "closure", the packages
 # with all they depend on, or "alone". A package may be NAME=VERSION or NAME/SUITE.
 fetch() { # closure|alone PACKAGE...

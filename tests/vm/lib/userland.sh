@@ -123,4 +123,12 @@ build_vfmig() {
 		-Dtests=false -Dbench=false -Detcd=disabled -Dprefer_static=true \
 		-Ddefault_library=static -Dc_link_args=-static -Dwerror=true || die "vfmig cannot be configured"
 	quietly "$work/vfmig-build.log" ninja -C "$dir" -j2 vfmig || die "vfmig cannot be built"
+	quietly "$work/simctl-build.log" build_simctl "$dir" || die "simctl cannot be built"
+}
+
+# A program of the command's tests, which needs no more than the library.
+build_simctl() { # DIR
+	# shellcheck disable=SC2046 # a list of options
+	gcc -D_GNU_SOURCE -I"$top/include" -static -o "$1/simctl" "$top/tests/cmd/simctl.c" \
+		"$1/src/libvfmig.a" $(pkg-config --static --libs jansson libzstd openssl libxxhash) -lpthread
 }

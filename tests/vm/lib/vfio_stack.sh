@@ -54,7 +54,7 @@ our_module() { # RELEASE STACK
 
 readonly source_paths='drivers/iommu/iommufd drivers/vfio samples/vfio-mdev/mtty.c lib/interval_tree.c drivers/iommu/iommu-priv.h'
 
-# The source of exactly this release, and of it only what is wanted here.
+# The source of a release, and of it only what is wanted here.
 source_dir() { # RELEASE
 	local version file dir
 	version=$(our_apt apt-cache show "linux-headers-$1" | sed -n 's/^Version: //p' | head -n 1)
@@ -75,7 +75,8 @@ unpack_source() { # FILE DIR
 sample_module() { # RELEASE STACK
 	local dir source extra=()
 	dir=$(kernel_dir "$1")/mtty-$2
-	source=$(source_dir "$1") || return
+	# one source does for all releases of a series: the sample knows nothing of VFIO's inside
+	source=$(source_dir "$(release_of "$(cut -d. -f1,2 <<<"$1")")") || return
 	[[ $2 != cdev ]] || extra=("KCFLAGS=$cdev_flags" "KBUILD_EXTRA_SYMBOLS=$(cdev_symbols "$1")")
 	make_once "$dir" build_sample "$1" "$source" "$dir" "${extra[@]}" || die "mtty cannot be built for $1"
 	echo "$dir/mtty.ko"

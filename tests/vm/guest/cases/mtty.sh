@@ -12,7 +12,7 @@ cases='
 60  file      its state goes to a file and into another device
 60  migrate   it is moved to another device
 30  foreign   the image of another number of ports is refused, and the device still works
-240 findings  check finds what docs/findings.md says, and nothing else
+600 findings  check finds what docs/findings.md says, and nothing else
 '
 
 probe() {
@@ -51,14 +51,30 @@ foreign() {
 	vfmig save "$(uri "$b")" $case_dir/image2
 }
 
+# Rules that mtty breaks, and how grave that is.
+known_findings='v2.discovery.reset-flag must
+v2.describe.pci-numbering should
+v2.race.close-and-reopen must
+vfio.irq.loopback should
+v2.log.stop-refused should'
+
+# mtty keeps its state when it is closed: each rule has a new one.
+try_rule() { # RULE PATH
+	local a
+	a=$(new_device mtty-1)
+	vfmig check --timeout=30 --rule="$1" "$(uri "$a" "$2")" >$case_dir/report 2>&1 || true
+	remove_device "$a"
+	sed -nE 's/^([a-z0-9.-]+): (failed|hung|crashed) \(([a-z]+)\)$/\1 \3/p' $case_dir/report
+	! grep -qE '^[a-z0-9.-]+: (failed|hung|crashed)' $case_dir/report || cat $case_dir/report >&2
+}
+
 findings() {
-	local a path status
+	local rule path found
 	for path in $(paths); do
-		status=0
-		a=$(new_device mtty-1)
-		vfmig check --timeout=20 "$(uri "$a" "$path")" >$case_dir/report || status=$?
-		grep -v '^skipped' $case_dir/report
-		note "check by $path: status $status, $(tail -n 2 $case_dir/report | head -n 1)"
+		found=$(vfmig check --list | sed -nE 's/^((v2|vfio)\.[a-z0-9.-]+) .*/\1/p' |
+			while read -r rule; do
+				try_rule "$rule" "$path"
+			done)
+		diff -u <(echo "$known_findings") <(echo "$found") || fail "by $path, check finds something else"
 	done
-	fail "see"
 }

@@ -17,16 +17,16 @@ logging_option() {
 }
 
 v2_moves() {
-	local a b port
+	local a b
 	a=$(new_device mtty-1) b=$(new_device mtty-1)
 	qemu_start src 10 "$a$(logging_option)"
 	# shellcheck disable=SC2046 # two words
 	qemu_start dst 10 "$b$(logging_option)" $(incoming)
 	wait_for_bios src dev0 0
-	port=$(io_port src dev0 0)
-	out src b $((port + 7)) 0x5a
+	hmp src "o /b $((pci_port + 7)) 0x5a"
 	migrate_whole src dst
-	expect "the scratch register" "$(in_port dst b $((port + 7)))" 0x5a
+	hmp dst "i /b $((pci_port + 7))"
+	expect "the scratch register" "$(port_value "${said[0]}")" 0x5a
 	expect "what the source did" "$(trace_states src)" "RUNNING_P2P RUNNING PRE_COPY PRE_COPY_P2P STOP_COPY STOP_COPY STOP"
 	expect "what the destination did" "$(trace_states dst)" "RESUMING RUNNING_P2P RUNNING"
 }

@@ -52,3 +52,21 @@ set_module_param() { # NAME VALUE
 has_cdev() {
 	[[ -e /dev/iommu ]]
 }
+
+# Parameters as they were when the module was loaded; cases change what devices are made of.
+readonly module_params=/run/vm/params
+
+keep_params() {
+	local file
+	for file in /sys/module/vfmig_sim/parameters/*; do
+		[[ ! -w $file ]] || printf '%s=%s\n' "${file##*/}" "$(cat "$file")"
+	done >$module_params
+}
+
+restore_params() {
+	local name value
+	[[ -s $module_params ]] || return 0
+	while IFS='=' read -r name value; do
+		[[ "$(cat "/sys/module/vfmig_sim/parameters/$name")" == "$value" ]] || set_module_param "$name" "$value"
+	done <$module_params
+}

@@ -5,7 +5,7 @@
 # Claims and waiting. A claim that does not hold says what it wanted and what it found, and ends the
 # case. Waiting is for a condition and has a limit; it is never for a time.
 
-readonly case_dir=/run/vm/case
+readonly case_dir=/run/vm/case case_log=/run/vm/case.log
 
 fail() {
 	echo "FAILED: $*"
@@ -37,20 +37,23 @@ expect_status() { # STATUS COMMAND ARGUMENT...
 	expect "the exit status of $1 ${2-}" "$status" "$wanted"
 }
 
-# Try until COMMAND succeeds; 50 ms between tries, because what is waited for has no
+# Try until COMMAND succeeds, with 100 ms between, because what is waited for has no
 # descriptor that a shell could wait on.
 wait_for() { # SECONDS WHAT COMMAND ARGUMENT...
 	local until=$((SECONDS + $1)) what=$2
 	shift 2
 	until "$@"; do
 		((SECONDS <= until)) || fail "waited in vain: $what"
-		read -rt 0.05 <>"$(idle_pipe)" || true
+		pause
 	done
 }
 
-idle_pipe() {
-	[[ -p $case_dir/idle ]] || mkfifo "$case_dir/idle"
-	echo "$case_dir/idle"
+pause() {
+	[[ -n ${idle-} ]] || {
+		mkfifo "$case_dir/idle"
+		exec {idle}<>"$case_dir/idle"
+	}
+	read -rt 0.1 <&"$idle" || true
 }
 
 # Processes of this case, to be ended with it.

@@ -25,8 +25,14 @@ device_option() { # VERSION UUID[,OPTION...] ID
 	echo "vfio-pci,id=$3,sysfsdev=$mdev_devices/$uuid,$(migration_option "$1")$more"
 }
 
-# Start one. Devices are separated by blanks. Further arguments go to QEMU.
+# Start one and wait until it answers. Devices are separated by blanks. Further arguments go to QEMU.
 qemu_start() { # NAME VERSION 'DEVICE...' ARGUMENT...
+	qemu_launch "$@"
+	qemu_greet "$1"
+}
+
+# Start one, and let it begin while something else is done.
+qemu_launch() { # NAME VERSION 'DEVICE...' ARGUMENT...
 	local name=$1 version=$2 number=0 device devices=()
 	for device in $3; do
 		devices+=(-device "$(device_option "$version" "$device" dev$number)")
@@ -34,8 +40,6 @@ qemu_start() { # NAME VERSION 'DEVICE...' ARGUMENT...
 	done
 	shift 3
 	qemu_spawn "$name" "$version" "${devices[@]}" "$@"
-	wait_for 20 "QEMU $version ($name) to speak: $(tail -n 3 "$case_dir/$name.err")" qemu_spoke "$name"
-	qmp "$name" '{"execute":"qmp_capabilities"}'
 }
 
 qemu_spawn() { # NAME VERSION ARGUMENT...
@@ -53,81 +57,86 @@ qemu_spawn() { # NAME VERSION ARGUMENT...
 	own "${qemu_pid[$name]}"
 }
 
-# Its greeting is there, or it died and will not greet.
-qemu_spoke() { # NAME
-	gone "${qemu_pid[$1]}" && fail "QEMU ($1) ended: $(cat "$case_dir/$1.err")"
-	local line
-	read -rt 0.2 line <&"${qmp_out[$1]}" && [[ $line == '{"QMP"'* ]]
+qemu_greet() { # NAME
+	qmp "$1" '{"execute":"qmp_capabilities"}' || fail "QEMU ($1): $reply"
+}
+
+# The next answer is in `reply`, without its wrapping; fails if it is an error. The greeting and
+# events are passed over. A line may come in parts.
+qmp_answer() { # NAME
+	local until=$((SECONDS + 90)) line='' part
+	while ((SECONDS < until)); do
+		read -rt 1 part <&"${qmp_out[$1]}" || {
+			line+=$part
+			! gone "${qemu_pid[$1]}" || fail "QEMU ($1) ended: $(cat "$case_dir/$1.err")"
+			continue
+		}
+		line+=$part
+		case $line in
+		'{"return"'*) reply=${line#'{"return": '} && reply=${reply%$'\r'} && reply=${reply%'}'} && return ;;
+		'{"error"'*) reply=$line && return 1 ;;
+		esac
+		line=
+	done
+	fail "QEMU ($1) does not answer: $line"
 }
 
 # One command of QMP; what it returns is in `reply`.
 qmp() { # NAME JSON
-	local until=$((SECONDS + 30)) line
 	printf '%s\n' "$2" >&"${qmp_in[$1]}"
-	while ((SECONDS < until)); do
-		read -rt 1 line <&"${qmp_out[$1]}" || {
-			gone "${qemu_pid[$1]}" && fail "QEMU ($1) ended at $2: $(cat "$case_dir/$1.err")"
-			continue
-		}
-		line=${line%$'\r'}
-		case $line in
-		'{"return"'*) reply=${line#'{"return": '} && reply=${reply%'}'} && return ;;
-		'{"error"'*) reply=$line && return 1 ;;
-		esac
-	done
-	fail "QEMU ($1) does not answer $2"
+	qmp_answer "$1"
 }
 
-# One command of the monitor for people; prints what it says.
-hmp() { # NAME COMMAND
-	qmp "$1" "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"$2\"}}" ||
-		fail "QEMU ($1), $2: $reply"
-	reply=${reply#\"} reply=${reply%\"}
-	reply=${reply//'\r'/} reply=${reply//'\"'/'"'}
-	printf '%b' "$reply"
+# Commands of the monitor for people; what each says is in `said`, an array. All are
+# sent before the first answer is read, because each way there and back costs.
+hmp() { # NAME COMMAND...
+	local name=$1 command
+	shift
+	printf '{"execute":"human-monitor-command","arguments":{"command-line":"%s"}}\n' "$@" >&"${qmp_in[$name]}"
+	said=()
+	for command; do
+		qmp_answer "$name" || fail "QEMU ($name), $command: $reply"
+		reply=${reply#\"} reply=${reply%\"}
+		reply=${reply//'\r\n'/$'\n'} said+=("${reply//'\"'/'"'}")
+	done
 }
 
 # ---- ports and memory, as the processor sees them ---------------------------
 
-# Number of a device on the bus, and the port where one of its BARs is.
-pci_block() { # NAME ID
-	hmp "$1" 'info pci' | awk -v id="id \"$2\"" '/^ *Bus/ { block = "" } { block = block $0 "\n" } index($0, id) { print block }'
-}
-
-pci_number() { # NAME ID
-	pci_block "$1" "$2" | sed -n 's/^ *Bus *[0-9]*, device *\([0-9]*\),.*/\1/p'
-}
-
-io_port() { # NAME ID BAR
-	pci_block "$1" "$2" | sed -n "s/^ *BAR$3: I\/O at \(0x[0-9a-f]*\) .*/\1/p" | grep -v 0xffffffffffffffff
+# Where a device is: its number on the bus in `pci_number`, the port of a BAR in `pci_port`, or nothing.
+pci_find() { # NAME ID BAR
+	local line number='' port=''
+	pci_number='' pci_port=''
+	hmp "$1" 'info pci'
+	while IFS= read -r line; do
+		if [[ $line =~ Bus.*device\ +([0-9]+), ]]; then
+			number=${BASH_REMATCH[1]} port=
+		elif [[ $line =~ BAR$3:\ I/O\ at\ (0x[0-9a-f]+)\  ]]; then
+			port=${BASH_REMATCH[1]}
+		elif [[ $line == *"id \"$2\""* ]]; then
+			pci_number=$number pci_port=$port
+			return
+		fi
+	done <<<"${said[0]}"
 }
 
 # The BIOS has given the device its ports.
 wait_for_bios() { # NAME ID BAR
-	wait_for 60 "the BIOS of $1 to assign BAR$3 of $2" has_port "$@"
+	wait_for 90 "the BIOS of $1 to assign BAR$3 of $2" has_port "$@"
 }
 
 has_port() { # NAME ID BAR
-	local port
-	port=$(io_port "$@")
-	[[ $port == 0x* && $port != 0x0 ]]
+	pci_find "$@"
+	[[ $pci_port == 0x* && $pci_port != 0x0 && $pci_port != 0xffff* ]]
 }
 
-out() { # NAME SIZE PORT VALUE
-	hmp "$1" "o /$2 $3 $4" >/dev/null
-}
-
-# Prints the value, in hexadecimal as QEMU has it: 0x0000002a.
-in_port() { # NAME SIZE PORT
-	hmp "$1" "i /$2 $3" | sed -n 's/.*= //p' | tr -d ' \n'
+# What `i` said, in hexadecimal as QEMU has it: 0x0000002a.
+port_value() { # TEXT
+	[[ $1 =~ =\ (0x[0-9a-f]+) ]] || fail "a port gave \"$1\""
+	echo "${BASH_REMATCH[1]}"
 }
 
 # ---- migration -------------------------------------------------------------
-
-migrate_status() { # NAME
-	qmp "$1" '{"execute":"query-migrate"}' || fail "query-migrate: $reply"
-	[[ $reply =~ \"status\":\ \"([a-z-]*)\" ]] && echo "${BASH_REMATCH[1]}"
-}
 
 migrate_begin() { # NAME
 	qmp "$1" "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"unix:$case_dir/migrate\"}}" || fail "migrate: $reply"
@@ -138,25 +147,22 @@ incoming() {
 }
 
 is_migrate_status() { # NAME STATUS
-	local now
-	now=$(migrate_status "$1")
+	local now=none
+	qmp "$1" '{"execute":"query-migrate"}' || fail "query-migrate: $reply"
+	[[ ! $reply =~ \"status\":\ \"([a-z-]*)\" ]] || now=${BASH_REMATCH[1]}
 	[[ $now != failed || $2 == failed ]] || fail "the migration failed: $(cat "$case_dir"/*.err)"
 	[[ $now == "$2" ]]
 }
 
-run_state() { # NAME
-	qmp "$1" '{"execute":"query-status"}' || fail "query-status: $reply"
-	[[ $reply =~ \"status\":\ \"([a-z-]*)\" ]] && echo "${BASH_REMATCH[1]}"
-}
-
 is_run_state() { # NAME STATE
-	[[ $(run_state "$1") == "$2" ]]
+	qmp "$1" '{"execute":"query-status"}' || fail "query-status: $reply"
+	[[ $reply == *"\"status\": \"$2\""* ]]
 }
 
 migrate_whole() { # SOURCE DESTINATION
 	migrate_begin "$1"
 	wait_for 90 "the migration to be completed" is_migrate_status "$1" completed
-	wait_for 30 "the destination to run" is_run_state "$2" running
+	wait_for 60 "the destination to run" is_run_state "$2" running
 }
 
 # States that QEMU has put its device into, in order, as words (v2) or numbers (v1), blanks between.
