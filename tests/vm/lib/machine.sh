@@ -52,7 +52,7 @@ emulate() { # SECONDS ARGUMENT...
 	QEMU_MODULE_DIR=$userland_dir/root/usr/lib/x86_64-linux-gnu/qemu \
 		timeout --kill-after=5 "$seconds" \
 		"$userland_dir/root/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" --library-path "$(library_path)" \
-		"$(qemu_program $qemu_v1)" -L "$share/qemu" -L "$share/seabios" \
+		"$(qemu_program "$qemu_v1")" -L "$share/qemu" -L "$share/seabios" \
 		-accel tcg,thread=multi -machine pc -cpu max -smp 2 -nodefaults -nic none -display none \
 		-no-reboot "$@" &
 	pid=$!

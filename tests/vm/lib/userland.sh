@@ -16,7 +16,7 @@ userland_dir= # set by userland()
 userland() {
 	local files newer
 	files=$(fetch closure "qemu-system-x86=1:$qemu_v1*" busybox-static bash) || exit
-	newer=$(fetch alone {qemu-system-x86,qemu-system-common,qemu-system-data}/$suite-backports) || exit
+	newer=$(fetch alone {qemu-system-x86,qemu-system-common,qemu-system-data}/"$suite-backports") || exit
 	userland_dir=$cache/userland-$(digest_of "$files" "$newer")
 	make_once "$userland_dir" unpack_userland "$files" "$newer"
 	busybox=$userland_dir/root/bin/busybox
@@ -79,7 +79,7 @@ fill_base() { # DIR
 	mkdir -p "$dir/usr/lib/x86_64-linux-gnu/qemu"
 	cp "$root/bin/busybox" "$root/bin/bash" "$dir/bin/"
 	for version in $qemu_v1 $qemu_v2; do
-		cp "$(qemu_program $version)" "$dir/usr/bin/qemu-$version"
+		cp "$(qemu_program "$version")" "$dir/usr/bin/qemu-$version"
 	done
 	# shellcheck disable=SC2046 # a list of files
 	cp -L $(for_each_program libraries_of | sort -u) "$dir/usr/lib/x86_64-linux-gnu/"

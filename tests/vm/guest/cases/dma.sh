@@ -22,8 +22,8 @@ ring_moves() { # TYPE VERSION
 	wait_for 60 "pre-copy to have sent all once" has_rounds src 2
 	release_from_precopy src
 	wait_for 90 "the migration to be completed" is_migrate_status src completed
-	save_memory src $RING_AREA $RING_BYTES "$case_dir/src.mem"
-	save_memory dst $RING_AREA $RING_BYTES "$case_dir/dst.mem"
+	save_memory src "$RING_AREA" "$RING_BYTES" "$case_dir/src.mem"
+	save_memory dst "$RING_AREA" "$RING_BYTES" "$case_dir/dst.mem"
 }
 
 has_rounds() { # NAME COUNT

@@ -29,9 +29,9 @@ file() {
 	local a b path
 	a=$(new_device mtty-1) b=$(new_device mtty-1)
 	for path in $(paths); do
-		vfmig save "$(uri "$a" "$path")" $case_dir/image
-		vfmig verify $case_dir/image
-		vfmig load "$(uri "$b" "$path")" $case_dir/image
+		vfmig save "$(uri "$a" "$path")" "$case_dir/image"
+		vfmig verify "$case_dir/image"
+		vfmig load "$(uri "$b" "$path")" "$case_dir/image"
 	done
 }
 
@@ -46,9 +46,9 @@ migrate() {
 foreign() {
 	local a b
 	a=$(new_device mtty-1) b=$(new_device mtty-2)
-	vfmig save "$(uri "$a")" $case_dir/image
-	expect_status 3 vfmig load "$(uri "$b")" $case_dir/image
-	vfmig save "$(uri "$b")" $case_dir/image2
+	vfmig save "$(uri "$a")" "$case_dir/image"
+	expect_status 3 vfmig load "$(uri "$b")" "$case_dir/image"
+	vfmig save "$(uri "$b")" "$case_dir/image2"
 }
 
 # Rules that mtty breaks, and how grave that is.
@@ -62,10 +62,10 @@ v2.log.stop-refused should'
 try_rule() { # RULE PATH
 	local a
 	a=$(new_device mtty-1)
-	vfmig check --timeout=30 --rule="$1" "$(uri "$a" "$2")" >$case_dir/report 2>&1 || true
+	vfmig check --timeout=30 --rule="$1" "$(uri "$a" "$2")" >"$case_dir/report" 2>&1 || true
 	remove_device "$a"
-	sed -nE 's/^([a-z0-9.-]+): (failed|hung|crashed) \(([a-z]+)\)$/\1 \3/p' $case_dir/report
-	! grep -qE '^[a-z0-9.-]+: (failed|hung|crashed)' $case_dir/report || cat $case_dir/report >&2
+	sed -nE 's/^([a-z0-9.-]+): (failed|hung|crashed) \(([a-z]+)\)$/\1 \3/p' "$case_dir/report"
+	! grep -qE '^[a-z0-9.-]+: (failed|hung|crashed)' "$case_dir/report" || cat "$case_dir/report" >&2
 }
 
 findings() {

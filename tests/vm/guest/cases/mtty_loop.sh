@@ -12,7 +12,7 @@ cases='
 
 loop() {
 	expect_status 1 timeout 150 vfmig check --timeout=15 --rule=v2.arc.stop-copy-to-pre-copy-refused \
-		"$(uri "$(new_device mtty-1)")" >$case_dir/report
-	cat $case_dir/report
-	grep -q '^v2.arc.stop-copy-to-pre-copy-refused: hung (must)' $case_dir/report || fail "the report says something else"
+		"$(uri "$(new_device mtty-1)")" >"$case_dir/report"
+	cat "$case_dir/report"
+	grep -q '^v2.arc.stop-copy-to-pre-copy-refused: hung (must)' "$case_dir/report" || fail "the report says something else"
 }

@@ -41,11 +41,11 @@ through_file() { # TYPE
 	for path in $(paths); do
 		a=$(uri "$(new_device "$1")" "$path") b=$(uri "$(new_device "$1")" "$path")
 		simctl "$a" step 7
-		vfmig save "$a" $case_dir/one
-		vfmig verify $case_dir/one
-		vfmig load "$b" $case_dir/one
-		vfmig save "$b" $case_dir/two
-		cmp $case_dir/one $case_dir/two || fail "by $path, the loaded device saves something else"
+		vfmig save "$a" "$case_dir/one"
+		vfmig verify "$case_dir/one"
+		vfmig load "$b" "$case_dir/one"
+		vfmig save "$b" "$case_dir/two"
+		cmp "$case_dir/one" "$case_dir/two" || fail "by $path, the loaded device saves something else"
 	done
 }
 
@@ -66,10 +66,10 @@ move() { # FROM_TYPE TO_TYPE
 	for path in $(paths); do
 		a=$(uri "$(new_device "$1")" "$path") b=$(uri "$(new_device "$2")" "$path")
 		simctl "$a" step 7
-		vfmig save "$a" $case_dir/before
+		vfmig save "$a" "$case_dir/before"
 		vfmig migrate "$a" "$b"
-		vfmig save "$b" $case_dir/after
-		cmp $case_dir/before $case_dir/after || fail "by $path, $1 to $2, something else arrived"
+		vfmig save "$b" "$case_dir/after"
+		cmp "$case_dir/before" "$case_dir/after" || fail "by $path, $1 to $2, something else arrived"
 	done
 }
 
@@ -99,34 +99,34 @@ software() {
 	set_module_param iobar N
 	a=$(uri "$(new_device vfmig_sim-v2)")
 	simctl "$a" step 7
-	vfmig save "$a" $case_dir/kernel
-	vfmig load $soft $case_dir/kernel
-	vfmig save $soft $case_dir/soft
-	vfmig load "$a" $case_dir/soft
+	vfmig save "$a" "$case_dir/kernel"
+	vfmig load $soft "$case_dir/kernel"
+	vfmig save $soft "$case_dir/soft"
+	vfmig load "$a" "$case_dir/soft"
 }
 
 served() {
 	local a b
 	a=$(uri "$(new_device vfmig_sim-v2)") b=$(uri "$(new_device vfmig_sim-v2)")
 	simctl "$a" step 7
-	vfmig save "$a" $case_dir/before
-	vfmig serve "$a" $case_dir/socket &
+	vfmig save "$a" "$case_dir/before"
+	vfmig serve "$a" "$case_dir/socket" &
 	own $!
-	wait_for 20 "the server's socket" test -S $case_dir/socket
+	wait_for 20 "the server's socket" test -S "$case_dir/socket"
 	vfmig migrate "vfio-user:$case_dir/socket" "$b"
-	vfmig save "$b" $case_dir/after
-	cmp $case_dir/before $case_dir/after || fail "something else arrived"
+	vfmig save "$b" "$case_dir/after"
+	cmp "$case_dir/before" "$case_dir/after" || fail "something else arrived"
 }
 
 refused() {
 	local a
 	a=$(uri "$(new_device vfmig_sim-v2)")
-	vfmig save "$a" $case_dir/good
-	head -c 100000 $case_dir/good >$case_dir/short
-	expect_status 1 vfmig load "$a" $case_dir/short
+	vfmig save "$a" "$case_dir/good"
+	head -c 100000 "$case_dir/good" >"$case_dir/short"
+	expect_status 1 vfmig load "$a" "$case_dir/short"
 	set_module_param state 512K
-	expect_status 3 vfmig load "$(uri "$(new_device vfmig_sim-v2)")" $case_dir/good
-	vfmig load "$a" $case_dir/good
+	expect_status 3 vfmig load "$(uri "$(new_device vfmig_sim-v2)")" "$case_dir/good"
+	vfmig load "$a" "$case_dir/good"
 }
 
 check() {

@@ -10,7 +10,7 @@ readonly mdev_class=/sys/class/mdev_bus mdev_devices=/sys/bus/mdev/devices
 # The folder of a type, whatever parent provides it: "mtty-2", "vfmig_sim-v1".
 type_dir() { # TYPE
 	local dir
-	for dir in $mdev_class/*/mdev_supported_types/"$1"; do
+	for dir in "$mdev_class"/*/mdev_supported_types/"$1"; do
 		[[ -d $dir ]] && echo "$dir" && return
 	done
 	skip_case "there are no devices of type $1 here"
@@ -31,7 +31,7 @@ remove_device() { # UUID
 
 remove_devices() {
 	local dir
-	for dir in $mdev_devices/*; do
+	for dir in "$mdev_devices"/*; do
 		[[ ! -d $dir ]] || remove_device "${dir##*/}"
 	done
 }

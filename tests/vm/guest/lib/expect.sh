@@ -58,18 +58,18 @@ pause() {
 
 # Processes of this case, to be ended with it.
 own() { # PID
-	echo "$1" >>$case_dir/pids
+	echo "$1" >>"$case_dir/pids"
 }
 
 end_processes() {
 	local pid
-	[[ -f $case_dir/pids ]] || return 0
+	[[ -f "$case_dir/pids" ]] || return 0
 	while read -r pid; do
 		kill -KILL "$pid" 2>/dev/null
-	done <$case_dir/pids
+	done <"$case_dir/pids"
 	while read -r pid; do
 		wait_for 10 "process $pid to be gone" gone "$pid"
-	done <$case_dir/pids
+	done <"$case_dir/pids"
 }
 
 gone() { # PID

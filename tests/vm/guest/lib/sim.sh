@@ -60,53 +60,53 @@ sim_read() { # NAME ID REGISTER [HALVES]
 
 job() { # NAME ID OPERATION IOVA LENGTH OFFSET SEED
 	local status port=${window[$1.$2]} commands=()
-	sim_write_commands "$1" "$2" $JOB_OP "$3" "$4" "$5" "$6" "$7"
+	sim_write_commands "$1" "$2" "$JOB_OP" "$3" "$4" "$5" "$6" "$7"
 	commands+=("o /w $port $JOB_DOORBELL" "o /w $((port + 4)) 1" "o /w $port $JOB_STATUS" "i /w $((port + 4))")
 	hmp "$1" "${commands[@]}"
 	status=$(port_value "${said[-1]}")
-	((status == 2)) || fail "job $3 of $2 has status $status, error $(sim_read "$1" "$2" $JOB_ERROR)"
+	((status == 2)) || fail "job $3 of $2 has status $status, error $(sim_read "$1" "$2" "$JOB_ERROR")"
 }
 
 checksum() { # NAME ID IOVA LENGTH
-	job "$1" "$2" $JOB_CHECKSUM "$3" "$4" 0 0
-	sim_read "$1" "$2" $JOB_RESULT 2
+	job "$1" "$2" "$JOB_CHECKSUM" "$3" "$4" 0 0
+	sim_read "$1" "$2" "$JOB_RESULT" 2
 }
 
 digest() { # NAME ID
-	sim_write "$1" "$2" $DIGEST_LATCH 1
-	sim_read "$1" "$2" $DIGEST 4
+	sim_write "$1" "$2" "$DIGEST_LATCH" 1
+	sim_read "$1" "$2" "$DIGEST" 4
 }
 
 ring_start() { # NAME ID BYTES_A_SECOND
-	sim_write "$1" "$2" $RING_IOVA $RING_AREA $RING_BYTES 7 "$3"
-	sim_write "$1" "$2" $RING_CONTROL 1
-	expect "whether the ring of $2 runs" "$(($(sim_read "$1" "$2" $RING_STATUS)))" 1
+	sim_write "$1" "$2" "$RING_IOVA" "$RING_AREA" "$RING_BYTES" 7 "$3"
+	sim_write "$1" "$2" "$RING_CONTROL" 1
+	expect "whether the ring of $2 runs" "$(($(sim_read "$1" "$2" "$RING_STATUS")))" 1
 }
 
 ring_count() { # NAME ID
-	echo $(($(sim_read "$1" "$2" $RING_COUNT)))
+	echo $(($(sim_read "$1" "$2" "$RING_COUNT")))
 }
 
 # Something in each kind of state that a device has. What it must be elsewhere is in `was`.
 declare -A was
 
 sim_fill() { # NAME ID SEED
-	sim_write "$1" "$2" $SCRATCH $((0xabcd0000 + $3))
-	sim_write "$1" "$2" $STATE_STEP 5
-	job "$1" "$2" $JOB_FILL $AREA $AREA_SIZE 0 "$3"
-	job "$1" "$2" $JOB_READ $AREA $AREA_SIZE 0x2000 0
-	was[$2.scratch]=$(sim_read "$1" "$2" $SCRATCH)
-	was[$2.memory]=$(checksum "$1" "$2" $AREA $AREA_SIZE)
+	sim_write "$1" "$2" "$SCRATCH" $((0xabcd0000 + $3))
+	sim_write "$1" "$2" "$STATE_STEP" 5
+	job "$1" "$2" "$JOB_FILL" "$AREA" "$AREA_SIZE" 0 "$3"
+	job "$1" "$2" "$JOB_READ" "$AREA" "$AREA_SIZE" 0x2000 0
+	was[$2.scratch]=$(sim_read "$1" "$2" "$SCRATCH")
+	was[$2.memory]=$(checksum "$1" "$2" "$AREA" "$AREA_SIZE")
 	was[$2.digest]=$(digest "$1" "$2")
 }
 
 sim_expect() { # NAME ID
-	expect "the scratch register of $2" "$(sim_read "$1" "$2" $SCRATCH)" "${was[$2.scratch]}"
-	expect "the checksum of what $2 wrote to memory" "$(checksum "$1" "$2" $AREA $AREA_SIZE)" "${was[$2.memory]}"
+	expect "the scratch register of $2" "$(sim_read "$1" "$2" "$SCRATCH")" "${was[$2.scratch]}"
+	expect "the checksum of what $2 wrote to memory" "$(checksum "$1" "$2" "$AREA" "$AREA_SIZE")" "${was[$2.memory]}"
 	expect "the digest of the state of $2" "$(digest "$1" "$2")" "${was[$2.digest]}"
 	# its own memory, by way of memory that nobody has written yet
-	job "$1" "$2" $JOB_WRITE $SECOND_AREA $AREA_SIZE 0x2000 0
-	expect "the checksum of the memory bar of $2" "$(checksum "$1" "$2" $SECOND_AREA $AREA_SIZE)" "${was[$2.memory]}"
+	job "$1" "$2" "$JOB_WRITE" "$SECOND_AREA" "$AREA_SIZE" 0x2000 0
+	expect "the checksum of the memory bar of $2" "$(checksum "$1" "$2" "$SECOND_AREA" "$AREA_SIZE")" "${was[$2.memory]}"
 }
 
 # Two QEMUs, the second one waiting for the first; the first has a device with something in it.
@@ -151,14 +151,14 @@ save_memory() { # NAME ADDRESS SIZE FILE
 two_in_one() {
 	sim_begin src dev0
 	sim_begin src dev1
-	sim_write src dev0 $SCRATCH 0x11110000
-	sim_write src dev0 $STATE_STEP 3
+	sim_write src dev0 "$SCRATCH" 0x11110000
+	sim_write src dev0 "$STATE_STEP" 3
 	was[dev0.digest]=$(digest src dev0)
 	sim_fill src dev1 2
 	sim_as_at dst src dev0
 	sim_as_at dst src dev1
 	migrate_whole src dst
-	expect "the scratch register of the first" "$(($(sim_read dst dev0 $SCRATCH)))" $((0x11110000))
+	expect "the scratch register of the first" "$(($(sim_read dst dev0 "$SCRATCH")))" $((0x11110000))
 	expect "the digest of the first" "$(digest dst dev0)" "${was[dev0.digest]}"
 	sim_expect dst dev1
 }
