@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -50,6 +51,19 @@ static bool is_usable(const struct vfm_kernel_iommu *iommu, uint64_t iova, uint6
 	return !iommu->nr_spans;
 }
 
+/* "0x0 to 0xfedfffff, 0xfef00000 to 0x7fffffffff" */
+static int not_usable(const struct vfm_kernel_iommu *iommu, struct vfm_err *err)
+{
+	char text[256] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < iommu->nr_spans && used < sizeof(text); i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used,
+					 "%s0x%" PRIx64 " to 0x%" PRIx64, i ? ", " : "",
+					 iommu->spans[i].first, iommu->spans[i].last);
+	return vfm_fail(err, -EINVAL, "the IOMMU can use other addresses only: %s", text);
+}
+
 static int check_map(struct vfm_kernel *k, const struct vfm_dma_map *map, struct vfm_err *err)
 {
 	const struct vfm_kernel_iommu *iommu = &k->iommu;
@@ -63,11 +77,7 @@ static int check_map(struct vfm_kernel *k, const struct vfm_dma_map *map, struct
 				" bytes",
 				iommu->page);
 	if (!is_usable(iommu, map->iova, map->size))
-		return vfm_fail(
-			err, -EINVAL,
-			"the IOMMU cannot use all of these addresses; the first range that it "
-			"can is 0x%" PRIx64 " to 0x%" PRIx64 " of %zu",
-			iommu->spans[0].first, iommu->spans[0].last, iommu->nr_spans);
+		return not_usable(iommu, err);
 	if (iommu->limited && !iommu->avail)
 		return vfm_fail(err, -ENOSPC, "the container takes no more ranges");
 	return 0;

@@ -162,7 +162,7 @@ static bool refuses_image(int code)
 static int explain_failure(struct vfm_kernel *k, enum vfm_state from, enum vfm_state to, int ret,
 			   struct vfm_err *err)
 {
-	enum vfm_state now, next;
+	enum vfm_state now = VFM_STATE_ERROR, next;
 	const char *names[] = { vfm_state_name(from), vfm_state_name(to) };
 	bool path = !vfm_next_state(k->migration, from, to, &next);
 
@@ -249,7 +249,7 @@ int vfm_kernel_set_state(struct vfm_device *dev, enum vfm_state state, struct vf
 {
 	struct vfm_kernel *k = vfm_kernel_of(dev);
 	struct vfm_abi_mig_state request = { .device_state = (uint32_t)state, .data_fd = -1 };
-	enum vfm_state from;
+	enum vfm_state from = VFM_STATE_ERROR;
 	int ret = check_request(k, state, &from, err);
 
 	if (ret)

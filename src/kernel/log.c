@@ -271,7 +271,6 @@ int vfm_kernel_stop_log(struct vfm_device *dev, struct vfm_err *err)
 	}
 	vfm_kernel_parts_free(&k->log.parts);
 	k->log.keeper = VFM_KERNEL_LOG_NONE;
-	k->log.tried.size = 0;
 	return 0;
 }
 

@@ -25,34 +25,50 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* The last part of what a link points to; "" if it is not there, or too long to be one. */
-static void read_base(const struct vfm_sys *sys, const char *dir, const char *link, char *text,
-		      size_t room)
+/* @word has room for VFM_KERNEL_WORD. What is longer is none of the names that we look for: "". */
+static void set_word(char *word, const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len >= VFM_KERNEL_WORD)
+		len = 0;
+	memcpy(word, text, len);
+	word[len] = '\0';
+}
+
+/* The last part of what a link points to; "" if it is not there. */
+static void read_base(const struct vfm_sys *sys, const char *dir, const char *link, char *word)
 {
 	char path[VFM_KERNEL_PATH], target[4096];
 
-	text[0] = '\0';
-	if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, link) >= sizeof(path) ||
-	    sys->readlink(path, target, sizeof(target)) < 0)
-		return;
-	if (strlen(base_name(target)) < room)
-		strcpy(text, base_name(target));
+	word[0] = '\0';
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, link) < sizeof(path) &&
+	    sys->readlink(path, target, sizeof(target)) >= 0)
+		set_word(word, base_name(target));
 }
 
-/* The file of its own has the name of the one directory in vfio-dev/. */
+/*
+ * The file of its own has the name of the one directory in vfio-dev/. That is there also in
+ * kernels that make no such files.
+ */
 static void read_cdev(const struct vfm_sys *sys, const char *dir, struct vfm_kernel_place *place)
 {
 	char path[VFM_KERNEL_PATH], names[LIST_ROOM] = "";
+	unsigned int major_nr, minor_nr;
 
-	if ((size_t)snprintf(path, sizeof(path), "%s/vfio-dev", dir) < sizeof(path) &&
-	    sys->list(path, names, sizeof(names)) == 1 && strlen(names) < sizeof(place->cdev))
-		strcpy(place->cdev, names);
+	if ((size_t)snprintf(path, sizeof(path), "%s/vfio-dev", dir) >= sizeof(path) ||
+	    sys->list(path, names, sizeof(names)) != 1)
+		return;
+	set_word(place->cdev, names);
+	snprintf(path, sizeof(path), "/dev/vfio/devices/%s", place->cdev);
+	if (sys->chardev(path, &major_nr, &minor_nr) == -ENOENT)
+		place->cdev[0] = '\0';
 }
 
 static void read_place(const struct vfm_sys *sys, const char *dir, struct vfm_kernel_place *place)
 {
-	read_base(sys, dir, "driver", place->driver, sizeof(place->driver));
-	read_base(sys, dir, "iommu_group", place->group, sizeof(place->group));
+	read_base(sys, dir, "driver", place->driver);
+	read_base(sys, dir, "iommu_group", place->group);
 	read_cdev(sys, dir, place);
 }
 
@@ -65,7 +81,7 @@ static int find_on_bus(const struct vfm_sys *sys, const struct vfm_kernel_name *
 
 	snprintf(dir, sizeof(dir), "/sys/bus/%s/devices/%.*s", pci ? "pci" : "mdev",
 		 VFM_KERNEL_WORD - 1, name->text);
-	snprintf(place->device, sizeof(place->device), "%.*s", VFM_KERNEL_WORD - 1, name->text);
+	set_word(place->device, name->text);
 	ret = sys->readlink(dir, target, sizeof(target));
 	if (ret == -ENOENT)
 		return vfm_fail(err, -ENOENT, "there is no such %s",
@@ -120,7 +136,7 @@ static int choose_device(const struct vfm_sys *sys, struct vfm_kernel_place *pla
 		return vfm_fail(err, -EINVAL,
 				"group %s has %d devices, the first is %s: say which with device=",
 				place->group, count, count ? names : "missing");
-	snprintf(place->device, sizeof(place->device), "%.*s", VFM_KERNEL_WORD - 1, names);
+	set_word(place->device, names);
 	return 0;
 }
 
@@ -142,13 +158,13 @@ static int find_by_file(const struct vfm_sys *sys, const struct vfm_kernel_name 
 		    : kind_of_file(sys, name->text, major_nr, minor_nr, target, sizeof(target),
 				   &base)) {
 	case FILE_CDEV:
-		strcpy(place->cdev, base);
+		set_word(place->cdev, base);
 		snprintf(dir, sizeof(dir), "/sys/class/vfio-dev/%s", base);
-		read_base(sys, dir, "device", place->device, sizeof(place->device));
+		read_base(sys, dir, "device", place->device);
 		return 0;
 	case FILE_GROUP:
-		strcpy(place->group, base);
-		strcpy(place->device, name->device);
+		set_word(place->group, base);
+		set_word(place->device, name->device);
 		return choose_device(sys, place, err);
 	default:
 		return vfm_fail(err, -EINVAL, "%s is neither the file of a group nor of a device",
@@ -189,7 +205,7 @@ void vfm_kernel_others(const struct vfm_sys *sys, const char *group, char *text,
 
 		if ((size_t)snprintf(device, sizeof(device), "%s/%s", dir, name) >= sizeof(device))
 			continue;
-		read_base(sys, device, "driver", driver, sizeof(driver));
+		read_base(sys, device, "driver", driver);
 		if (!is_harmless(driver))
 			used += (size_t)snprintf(text + used, room - used, "%s%s (%s)",
 						 used ? ", " : "", name, driver);

@@ -213,7 +213,7 @@ static int fake_chardev(const char *path, unsigned int *major_nr, unsigned int *
 	*major_nr = 10;
 	if (!strcmp(path, "/dev/vfio/12"))
 		*minor_nr = 12;
-	else if (!strcmp(path, "/dev/vfio/devices/vfio3"))
+	else if (!strcmp(path, "/dev/vfio/devices/vfio3") && !fake.no_cdev_file)
 		*minor_nr = 3;
 	else
 		return !strcmp(path, "/dev/null") ? (*minor_nr = 99, 0)
@@ -253,7 +253,7 @@ static uint64_t drop_map(uint64_t iova, uint64_t size)
 	if (!m || m->iova != iova || m->size != size)
 		return 0;
 	*m = fake.maps[--fake.nr_maps];
-	return size;
+	return fake.unmaps_half ? size / 2 : size;
 }
 
 /* In the smallest page: of exactly one mapping, as type1 wants it. */
@@ -277,14 +277,25 @@ static void put(uint8_t **at, const void *data, size_t len)
 	*at += len;
 }
 
+static size_t put_spans(uint8_t *at, uint32_t next)
+{
+	struct vfm_abi_cap_header head = { VFM_TYPE1_CAP_IOVA_RANGE, 1, next };
+	uint32_t counts[2] = { fake.nr_spans, 0 };
+	uint8_t *from = at;
+
+	put(&at, &head, sizeof(head));
+	put(&at, counts, sizeof(counts));
+	for (uint64_t i = 1; i < fake.nr_spans; i++)
+		put(&at, (uint64_t[]){ i * 8192, i * 8192 + 4095 }, 16);
+	put(&at, (uint64_t[]){ fake.nr_spans > 1 ? UINT64_C(1) << 30 : 0, fake.span_last }, 16);
+	return (size_t)(at - from);
+}
+
+/* All of it as it would be with room enough, and as much of it as there is room for. */
 static int type1_info(uint8_t *arg)
 {
-	struct vfm_abi_type1_info info;
-	struct {
-		struct vfm_abi_cap_header head;
-		uint32_t nr, reserved;
-		uint64_t first, last;
-	} spans = { { VFM_TYPE1_CAP_IOVA_RANGE, 1, 0 }, 1, 0, 0, fake.span_last };
+	struct vfm_abi_type1_info info = { .flags = VFM_TYPE1_INFO_PGSIZES,
+					   .iova_pgsizes = fake.pgsizes };
 	struct {
 		struct vfm_abi_cap_header head;
 		uint32_t flags, pad;
@@ -298,28 +309,23 @@ static int type1_info(uint8_t *arg)
 		struct vfm_abi_cap_header head;
 		uint32_t avail;
 	} avail = { { VFM_TYPE1_CAP_DMA_AVAIL, 1, 0 }, fake.avail };
-	uint32_t size = sizeof(info), argsz;
+	uint32_t spans = 16 + 16 * fake.nr_spans, argsz;
+	uint8_t all[4096], *at = all + sizeof(info);
 
-	memcpy(&info, arg, sizeof(info));
-	argsz = info.argsz;
+	memcpy(&argsz, arg, sizeof(argsz));
 	assert_true(argsz >= sizeof(info));
-	info.flags = VFM_TYPE1_INFO_PGSIZES;
-	info.iova_pgsizes = fake.pgsizes;
-	spans.head.next = size + sizeof(spans);
-	avail.head.next = fake.container_log ? spans.head.next + sizeof(avail) : 0;
+	info.argsz = sizeof(info);
 	if (fake.container_caps) {
+		avail.head.next = fake.container_log ? sizeof(info) + spans + sizeof(avail) : 0;
+		at += put_spans(at, sizeof(info) + spans);
+		put(&at, &avail, sizeof(avail));
+		put(&at, &log, sizeof(log));
 		info.flags |= VFM_TYPE1_INFO_CAPS;
-		info.cap_offset = argsz > size ? size : 0;
-		info.argsz = size + sizeof(spans) + sizeof(avail) + sizeof(log);
-		if (argsz >= info.argsz) {
-			uint8_t *at = arg + size;
-
-			put(&at, &spans, sizeof(spans));
-			put(&at, &avail, sizeof(avail));
-			put(&at, &log, sizeof(log));
-		}
+		info.argsz = (uint32_t)(at - all);
+		info.cap_offset = argsz >= info.argsz ? sizeof(info) : 0;
 	}
-	memcpy(arg, &info, sizeof(info));
+	memcpy(all, &info, sizeof(info));
+	memcpy(arg, all, VFM_MIN(argsz, info.argsz));
 	return 0;
 }
 
@@ -892,6 +898,7 @@ void fake_begin(void)
 	fake.avail = 65535;
 	fake.pgsizes = UINT64_C(0x40201000);
 	fake.span_last = (UINT64_C(1) << 39) - 1;
+	fake.nr_spans = 1;
 	fake.flags = VFM_DEVICE_RESET | VFM_DEVICE_PCI | 1u << 7;
 	fake.nr_regions = VFM_PCI_NR_REGIONS;
 	fake.nr_irqs = VFM_PCI_NR_IRQS;

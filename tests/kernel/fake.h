@@ -49,6 +49,8 @@ struct fake {
 	const char *member_driver; /* of those that are not our device */
 	bool exists;
 	bool cdev;
+	bool no_cdev_file; /* the class in sysfs without its files, as kernels without iommufd have
+			      it */
 	bool no_sysfs;
 	bool not_viable;
 	bool no_type1;
@@ -68,9 +70,11 @@ struct fake {
 	uint64_t max_bitmap;
 	uint32_t avail;
 	uint64_t span_last;
+	uint32_t nr_spans; /* of the container: more are those before the last one, in pages */
 	bool hwpt_log;
 	bool hwpt_attach_fails;
 	bool iommu_logs;
+	bool unmaps_half;
 	bool no_unmap_report; /* unmapping tells no dirty pages */
 	uint32_t hwpts;
 	struct fake_map maps[16];

@@ -43,7 +43,7 @@ static void by_its_own_file(void **state)
 	fake_begin();
 	fake.cdev = true;
 	dev = fake_open(FAKE_PCI);
-	fake_expect(LOOKED BY_CDEV);
+	fake_expect(LOOKED "chardev " BY_CDEV);
 	assert_int_equal(fake.attached, 2);
 	vfm_device_close(dev);
 	fake_expect("close:device close:iommufd");
@@ -79,8 +79,8 @@ static void names(void **state)
 		const char *rest;
 		const char *calls;
 	} rows[] = {
-		{ "0000:3B:00.2,path=group", LOOKED BY_GROUP },
-		{ "3b:00.2,path=cdev", LOOKED BY_CDEV },
+		{ "0000:3B:00.2,path=group", LOOKED "chardev " BY_GROUP },
+		{ "3b:00.2,path=cdev", LOOKED "chardev " BY_CDEV },
 		{ "/dev/vfio/12", "chardev readlink list " BY_GROUP },
 		{ "/dev/vfio/12,device=" FAKE_PCI, "chardev readlink " BY_GROUP },
 		{ "/dev/vfio/devices/vfio3", "chardev readlink readlink " BY_CDEV },
@@ -281,7 +281,19 @@ static void says_what_the_host_lacks(void **state)
 	assert_int_equal(why(FAKE_PCI, "vfio_iommu_type1"), -EOPNOTSUPP);
 	fake.version = 1;
 	assert_int_equal(why(FAKE_PCI, "has version 1, not 0"), -EOPNOTSUPP);
+	fake.cdev = true;
+	fake.group = NULL; /* and nothing is said of one */
+	fake_fail("bind", -EBUSY, 0);
+	assert_int_equal(why(FAKE_PCI, FAKE_PCI ": bind the device to an iommufd: it has another "
+						"user"),
+			 -EBUSY);
 	assert_int_equal(why(FAKE_PCI ",path=cdev", "no file of its own"), -EOPNOTSUPP);
+	fake.cdev = true; /* and nothing is said of a way that the host has not */
+	fake.no_cdev_file = true;
+	fake_fail("device", -EBUSY, 0);
+	assert_int_equal(why(FAKE_PCI, FAKE_PCI ": open device " FAKE_PCI " of group 12: it has "
+						"another user"),
+			 -EBUSY);
 	fake.nr_regions = 257;
 	assert_int_equal(why(FAKE_PCI, "claims 257 regions"), -EPROTO);
 }

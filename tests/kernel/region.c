@@ -15,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "base/util.h"
+#include "random.h"
 #include "region/region.h"
 
 #define INFO ((uint32_t)sizeof(struct vfm_abi_region_info))
@@ -274,6 +275,45 @@ static void descriptions_without_end(void **state)
 	fake_end(dev);
 }
 
+/*
+ * Any bytes at all, and chains that are nearly right: no crash, no end that is not found, and
+ * nothing is handed on that a user would map wrongly.
+ */
+static void random_descriptions(void **state)
+{
+	unsigned int good = 0;
+
+	(void)state;
+	for (uint64_t run = 1; run <= 3000; run++) {
+		const struct vfm_area areas[2] = { { 0x1000, 0x1000 }, { 0x4000, 0x2000 } };
+		struct vfm_device *dev = begin();
+		struct vfm_region region;
+		uint64_t seed = run, end = 0;
+
+		add_cap(99, 1, "any", 4, false);
+		add_sparse(areas, 2, true);
+		for (uint64_t n = test_random_below(&seed, 6); n; n--)
+			fake.region_info[test_random_below(&seed, fake.region_info_len)] =
+				(uint8_t)test_random(&seed);
+		if (!test_random_below(&seed, 8))
+			fake.region_cap = (uint32_t)test_random_below(&seed, 128);
+		dev = fake_open(FAKE_PCI);
+		if (!vfm_device_get_region(dev, 0, &region, NULL)) {
+			good++;
+			assert_true(region.nr_areas <= VFM_MAX_AREAS);
+			for (uint32_t i = 0; i < region.nr_areas; i++) {
+				const struct vfm_area *a = &region.areas[i];
+
+				assert_true(a->offset >= end && !((a->offset | a->size) & 4095));
+				assert_true(vfm_range_inside(a->offset, a->size, region.size));
+				end = a->offset + a->size;
+			}
+		}
+		fake_end(dev);
+	}
+	assert_true(good > 500 && good < 2900);
+}
+
 /* ---- protocol v1 ------------------------------------------------------------------- */
 
 static void put_register(uint64_t offset, uint64_t value, size_t len)
@@ -386,6 +426,7 @@ int main(void)
 		cmocka_unit_test(whole_regions),
 		cmocka_unit_test(damaged_descriptions),
 		cmocka_unit_test(descriptions_without_end),
+		cmocka_unit_test(random_descriptions),
 		cmocka_unit_test(the_region_of_v1),
 		cmocka_unit_test(interrupts),
 	};
