@@ -74,11 +74,18 @@ void vfms_settle(struct vfms *d)
 		schedule_delayed_work(&d->tick, msecs_to_jiffies(TICK_MS));
 }
 
+/*
+ * Never waits: a user can make a call last as long as it likes, with memory that it serves
+ * itself, and the kernel's workers are not to wait for that.
+ */
 void vfms_tick(struct work_struct *work)
 {
 	struct vfms *d = container_of(to_delayed_work(work), struct vfms, tick);
 
-	mutex_lock(&d->lock);
+	if (!mutex_trylock(&d->lock)) {
+		schedule_delayed_work(&d->tick, msecs_to_jiffies(TICK_MS));
+		return;
+	}
 	vfms_sync(d);
 	vfms_settle(d);
 	mutex_unlock(&d->lock);

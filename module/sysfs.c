@@ -24,7 +24,9 @@ static ssize_t fault_store(struct device *dev, struct device_attribute *attr, co
 
 	if (ret)
 		return ret;
-	mutex_lock(&d->lock);
+	ret = mutex_lock_interruptible(&d->lock);
+	if (ret)
+		return ret;
 	bitmap_copy(d->faults, faults, VFMS_NR_FAULTS);
 	mutex_unlock(&d->lock);
 	return len;
