@@ -6,6 +6,8 @@
 # console of the kernel and the lines of the tests have a serial port, and so a file, each,
 # so that neither tears the other apart. What the files mean is for judge.sh.
 #
+# Times in tables are those of a host that does nothing else, and are multiplied by our patience.
+#
 # Processors are emulated, never virtualised: the same on every host, and no /dev/kvm needed.
 
 # What the machine is told and given beside the base: scripts, modules, vfmig.
@@ -21,7 +23,8 @@ fill_machine() { # DIR NAME GROUPS MODULE_FILE...
 		cp "$module" "$dir/vm/modules/"
 		basename "$module" >>"$dir/vm/modules/order"
 	done
-	printf 'machine_name=%s\nmachine_groups="%s"\n' "$name" "${groups//,/ }" >"$dir/vm/machine"
+	printf 'machine_name=%s\nmachine_groups="%s"\nmachine_patience=%d\n' "$name" "${groups//,/ }" \
+		"$patience" >"$dir/vm/machine"
 }
 
 make_initrd() { # DIR NAME GROUPS MODULE_FILE...
@@ -50,7 +53,7 @@ emulate() { # SECONDS ARGUMENT...
 	local seconds=$1 status=0 pid share=$userland_dir/root/usr/share
 	shift
 	QEMU_MODULE_DIR=$userland_dir/root/usr/lib/x86_64-linux-gnu/qemu \
-		timeout --kill-after=5 "$seconds" \
+		timeout --kill-after=5 "$((seconds * patience))" \
 		"$userland_dir/root/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" --library-path "$(library_path)" \
 		"$(qemu_program "$qemu_v1")" -L "$share/qemu" -L "$share/seabios" \
 		-accel tcg,thread=multi -machine pc -cpu max -smp 2 -nodefaults -nic none -display none \

@@ -7,10 +7,10 @@
 # with a device whose fault must make the same comparison fail: a comparison that never fails proves nothing.
 
 cases='
-180 v1_ring      QEMU 7.2, the container log: memory arrives as a busy device left it
-180 v1_control   the same with a device that writes on after STOP is seen to be wrong
-180 v2_ring      QEMU 10: memory arrives as a busy device left it
-180 v2_control   the same with a log that loses pages is seen to be wrong
+60  v1_ring      QEMU 7.2, the container log: memory arrives as a busy device left it
+60  v1_control   the same with a device that writes on after STOP is seen to be wrong
+60  v2_ring      QEMU 10: memory arrives as a busy device left it
+60  v2_control   the same with a log that loses pages is seen to be wrong
 '
 
 # A device that writes all the time, moved: both sides stand still when their memories are compared.

@@ -9,10 +9,10 @@
 
 cases='
 30  probe     probe tells what it can do, and that nothing keeps it from migrating
-60  file      its state goes to a file and into another device
-60  migrate   it is moved to another device
+30  file      its state goes to a file and into another device
+30  migrate   it is moved to another device
 30  foreign   the image of another number of ports is refused, and the device still works
-600 findings  check finds what docs/findings.md says, and nothing else
+200 findings  check finds what docs/findings.md says, and nothing else
 '
 
 probe() {

@@ -7,7 +7,7 @@
 # much of a machine: so this one is for nothing else.
 
 cases='
-120 crash  to be left in RESUMING and opened again kills who goes on, and the machine ends all the same
+60  crash  to be left in RESUMING and opened again kills who goes on, and the machine ends all the same
 '
 
 # simctl goes to a state, and then finds that the device is none that it knows.

@@ -7,7 +7,7 @@
 # it and end all the same.
 
 cases='
-180 loop  a state change that never returns is reported as hung
+60  loop  a state change that never returns is reported as hung
 '
 
 loop() {

@@ -6,9 +6,9 @@
 # other. They understand each other's streams, because what is in them is the device's own.
 
 cases='
-120 old_to_new  QEMU 7.2, by v1, moves the device to QEMU 10, by v2
-120 new_to_old  QEMU 10, by v2, moves the device to QEMU 7.2, by v1
-180 there_back  the device goes from v1 to v2 and back to v1
+60  old_to_new  QEMU 7.2, by v1, moves the device to QEMU 10, by v2
+60  new_to_old  QEMU 10, by v2, moves the device to QEMU 7.2, by v1
+60  there_back  the device goes from v1 to v2 and back to v1
 '
 
 old_to_new() {

@@ -7,8 +7,8 @@
 # Only a kernel with iommufd can report DMA that a device has logged; elsewhere QEMU tracks by other means.
 
 cases='
-120 v2_moves      QEMU 10 moves it to QEMU 10, over the states of v2 in their order
-60  v1_refuses    QEMU 7.2 does not migrate a device that has v2 alone, and says so
+60  v2_moves      QEMU 10 moves it to QEMU 10, over the states of v2 in their order
+30  v1_refuses    QEMU 7.2 does not migrate a device that has v2 alone, and says so
 '
 
 # mtty offers DMA logging everywhere, also where the kernel cannot report it.

@@ -7,15 +7,15 @@
 # tests elsewhere): the sequences below are what our v1 has to serve.
 
 cases='
-120 moves        state, memory and DMA arrive, and the states are those of v1 in their order
-120 mapped       the same with a data section that is mapped
-120 partitioned  the same with a data section of which half is mapped
-120 both         the same with a device that has v2 as well
-120 paused       a source that was paused is moved, and stays paused
-180 cancel       a migration is cancelled in pre-copy, and the next one succeeds
-120 file         a paused machine is saved to a file, goes on, and another one is loaded from it
-180 two          two devices in one machine are moved
-60  refuses_v2   a device that has v2 alone is not migrated, and QEMU says so
+60  moves        state, memory and DMA arrive, and the states are those of v1 in their order
+60  mapped       the same with a data section that is mapped
+60  partitioned  the same with a data section of which half is mapped
+60  both         the same with a device that has v2 as well
+60  paused       a source that was paused is moved, and stays paused
+60  cancel       a migration is cancelled in pre-copy, and the next one succeeds
+60  file         a paused machine is saved to a file, goes on, and another one is loaded from it
+60  two          two devices in one machine are moved
+30  refuses_v2   a device that has v2 alone is not migrated, and QEMU says so
 '
 
 readonly source_states='1 3 2 2 0' destination_states='4 1'

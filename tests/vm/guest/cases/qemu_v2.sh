@@ -5,14 +5,14 @@
 # QEMU 10, a client of protocol v2, on both sides of our test device.
 
 cases='
-120 moves       state, memory and DMA arrive, over the states of v2 with P2P and pre-copy
-120 both        the same with a device that has v1 as well
-120 iommufd     the same by its character device
-120 stop_copy   a device without pre-copy and P2P is moved
-120 paused      a source that was paused is moved, and stays paused
-180 cancel      a migration is cancelled in pre-copy, and the source runs on
-180 two         two devices in one machine are moved, with P2P
-60  refuses_v1  a device that has v1 alone is refused, and QEMU says so
+60  moves       state, memory and DMA arrive, over the states of v2 with P2P and pre-copy
+60  both        the same with a device that has v1 as well
+60  iommufd     the same by its character device
+60  stop_copy   a device without pre-copy and P2P is moved
+60  paused      a source that was paused is moved, and stays paused
+60  cancel      a migration is cancelled in pre-copy, and the source runs on
+60  two         two devices in one machine are moved, with P2P
+30  refuses_v1  a device that has v1 alone is refused, and QEMU says so
 '
 
 readonly running='RUNNING_P2P RUNNING'

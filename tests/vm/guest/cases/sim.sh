@@ -6,16 +6,16 @@
 # program of the command's tests, which changes the device's state and tells its digest.
 
 cases='
-60  probe      probe tells the protocols of each type, and that nothing keeps it from migrating
-120 file       state goes to a file and into another device, which then saves the same file
-120 v1_file    the same over the migration region, trapped, mapped and partitioned
-120 migrate    it is moved to another device, with its state
-120 cross      it is moved from v1 to v2, and from v2 to v1
-60  software   an image of the software device loads into the kernel one, and the other way
-120 served     it is served over vfio-user, and moved from there
-60  refused    an image that is truncated, damaged or of another device is refused
-300 check      check finds nothing wrong with a device that has both protocols
-300 bugs       check finds each of these bugs of drivers in the kernel
+30  probe      probe tells the protocols of each type, and that nothing keeps it from migrating
+60  file       state goes to a file and into another device, which then saves the same file
+60  v1_file    the same over the migration region, trapped, mapped and partitioned
+60  migrate    it is moved to another device, with its state
+60  cross      it is moved from v1 to v2, and from v2 to v1
+30  software   an image of the software device loads into the kernel one, and the other way
+60  served     it is served over vfio-user, and moved from there
+30  refused    an image that is truncated, damaged or of another device is refused
+120 check      check finds nothing wrong with a device that has both protocols
+120 bugs       check finds each of these bugs of drivers in the kernel
 '
 
 # What differs between two devices that should be the same: their digests.

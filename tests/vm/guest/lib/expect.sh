@@ -38,9 +38,9 @@ expect_status() { # STATUS COMMAND ARGUMENT...
 }
 
 # Try until COMMAND succeeds, with 100 ms between, because what is waited for has no
-# descriptor that a shell could wait on.
+# descriptor that a shell could wait on. Seconds are those of a host that does nothing else.
 wait_for() { # SECONDS WHAT COMMAND ARGUMENT...
-	local until=$((SECONDS + $1)) what=$2
+	local until=$((SECONDS + $1 * machine_patience)) what=$2
 	shift 2
 	until "$@"; do
 		((SECONDS <= until)) || fail "waited in vain: $what"
@@ -50,8 +50,8 @@ wait_for() { # SECONDS WHAT COMMAND ARGUMENT...
 
 pause() {
 	[[ -n ${idle-} ]] || {
-		mkfifo "$case_dir/idle"
-		exec {idle}<>"$case_dir/idle"
+		mkfifo "$case_dir/idle.$BASHPID"
+		exec {idle}<>"$case_dir/idle.$BASHPID"
 	}
 	read -rt 0.1 <&"$idle" || true
 }

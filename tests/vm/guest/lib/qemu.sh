@@ -64,7 +64,7 @@ qemu_greet() { # NAME
 # The next answer is in `reply`, without its wrapping; fails if it is an error. The greeting and
 # events are passed over. A line may come in parts.
 qmp_answer() { # NAME
-	local until=$((SECONDS + 90)) line='' part
+	local until=$((SECONDS + 30 * machine_patience)) line='' part
 	while ((SECONDS < until)); do
 		read -rt 1 part <&"${qmp_out[$1]}" || {
 			line+=$part
