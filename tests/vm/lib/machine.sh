@@ -17,7 +17,7 @@ fill_machine() { # DIR NAME GROUPS MODULE_FILE...
 	mkdir -p "$dir/bin" "$dir/vm/modules"
 	cp -r "$here/guest/." "$dir/vm/"
 	ln -s vm/init "$dir/init"
-	cp "$work/vfmig/vfmig" "$work/vfmig/simctl" "$dir/bin/"
+	cp "$work/vfmig/vfmig" "$work/vfmig/simctl" "$work"/vfmig/programs/* "$dir/bin/"
 	strip "$dir/bin/vfmig" "$dir/bin/simctl"
 	for module; do
 		cp "$module" "$dir/vm/modules/"

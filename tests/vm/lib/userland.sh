@@ -124,6 +124,16 @@ build_vfmig() {
 		-Ddefault_library=static -Dc_link_args=-static -Dwerror=true || die "vfmig cannot be configured"
 	quietly "$work/vfmig-build.log" ninja -C "$dir" -j2 vfmig || die "vfmig cannot be built"
 	quietly "$work/simctl-build.log" build_simctl "$dir" || die "simctl cannot be built"
+	quietly "$work/programs-build.log" build_programs "$dir" || die "the programs of the tier cannot be built"
+}
+
+# Programs of the tier itself, a file each.
+build_programs() { # DIR
+	local source
+	mkdir -p "$1/programs"
+	for source in "$here"/programs/*.c; do
+		gcc -Wall -Wextra -Werror -static -o "$1/programs/$(basename "$source" .c)" "$source" || return
+	done
 }
 
 # A program of the command's tests, which needs no more than the library.

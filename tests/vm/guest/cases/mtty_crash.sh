@@ -7,14 +7,28 @@
 # much of a machine: so this one is for nothing else.
 
 cases='
-60  crash  to be left in RESUMING and opened again kills who goes on, and the machine ends all the same
+30 refuses  vfmig does not go on with a device that it finds in RESUMING, and says why
+60 crash    who does is killed, and the machine ends all the same
 '
 
-# simctl goes to a state, and then finds that the device is none that it knows.
+group_of() { # UUID
+	readlink -f "$mdev_devices/$1/iommu_group"
+}
+
+refuses() {
+	local a group text status=0
+	a=$(new_device mtty-1)
+	group=$(group_of "$a")
+	left-in-resuming "/dev/vfio/${group##*/}" "$a" leave
+	text=$(simctl "$(uri "$a")" state RUNNING 2>&1) || status=$?
+	expect "how it ends" $status 1
+	expect_match "what it says" "$text" "must be reset first"
+}
+
 crash() {
-	local uri status=0
-	uri=$(uri "$(new_device mtty-1)")
-	simctl "$uri" state RESUMING || true
-	timeout -k 5 60 simctl "$uri" state RUNNING || status=$?
-	expect "how simctl ends, who is killed" $status 137
+	local a group status=0
+	a=$(new_device mtty-1)
+	group=$(group_of "$a")
+	timeout -k 5 60 left-in-resuming "/dev/vfio/${group##*/}" "$a" || status=$?
+	expect "how the program ends, which is killed" $status 137
 }
