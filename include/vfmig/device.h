@@ -34,12 +34,14 @@ struct vfm_device;
 /**
  * vfm_open() - open a device by its name
  * @out: the device, to be closed with vfm_device_close()
- * @uri: "vfio-user:/run/dev.sock", "sim:dma,state=64M", "./driver.so,key=value"
+ * @uri: "vfio-user:/run/dev.sock", "vfio:0000:3b:00.2", "sim:dma,state=64M",
+ *	"./driver.so,key=value"
  * @err: optional
  *
  * The device is in the state in which it was found; a software device is
  * RUNNING. -ENOENT: nothing is there; -EINVAL: the URI is wrong, and the text
- * names the part that is; -EBUSY: it has a user already.
+ * names the part that is; -EBUSY: it has a user already. Of the kernel's as well: -ENODEV,
+ * no driver of VFIO has it; -EACCES, -EPERM: no rights; -EOPNOTSUPP: this host cannot do it.
  */
 int vfm_open(struct vfm_device **out, const char *uri, struct vfm_err *err) VFM_MUST_CHECK;
 

@@ -235,7 +235,7 @@ static int check_request(struct vfm_kernel *k, enum vfm_state state, enum vfm_st
 	else if (!ret && k->stale && state != *from)
 		ret = vfm_fail(err, -EIO,
 			       "go to %s: the device was found in %s, in a session whose user has "
-			       "gone, and must be reset first",
+			       "gone, and must be reset first (\",reset=1\" in its name does that)",
 			       vfm_state_name(state), vfm_state_name(*from));
 	else if (!ret && *from == VFM_STATE_RESUMING && state != *from && k->torn)
 		ret = vfm_fail(err, -EBADMSG,
@@ -261,6 +261,19 @@ int vfm_kernel_set_state(struct vfm_device *dev, enum vfm_state state, struct vf
 	return settle_session(k, from, state, request.data_fd, err);
 }
 
+/* A driver that keeps its state over a reset would be left once more out of a dead session. */
+static int check_reset(struct vfm_kernel *k, struct vfm_err *err)
+{
+	enum vfm_state now;
+	int ret = fetch_state(k, &now, err);
+
+	if (ret || now == VFM_STATE_RUNNING)
+		return ret;
+	k->stale = has_session(now);
+	return vfm_fail(err, -EPROTO, "the driver says that it is done, and is in %s",
+			vfm_state_name(now));
+}
+
 int vfm_kernel_reset(struct vfm_device *dev, struct vfm_err *err)
 {
 	struct vfm_kernel *k = vfm_kernel_of(dev);
@@ -278,9 +291,13 @@ int vfm_kernel_reset(struct vfm_device *dev, struct vfm_err *err)
 	k->state = VFM_STATE_RUNNING;
 	k->seen = true;
 	k->stale = false;
-	return 0;
+	ret = k->migration ? check_reset(k, err) : 0;
+	if (ret)
+		vfm_fail_prefix(err, "reset");
+	return ret;
 }
 
+/* What was written so far is no image, so that a device in RESUMING has nothing to keep. */
 void vfm_kernel_leave_session(struct vfm_kernel *k)
 {
 	static const enum vfm_state out[VFM_NR_STATES] = {
@@ -288,9 +305,14 @@ void vfm_kernel_leave_session(struct vfm_kernel *k)
 		[VFM_STATE_PRE_COPY] = VFM_STATE_RUNNING,
 		[VFM_STATE_PRE_COPY_P2P] = VFM_STATE_RUNNING_P2P,
 	};
+	int ret = 0;
 
-	/* closing ends it in any case, and nobody is left to be told */
-	if (!k->shared && k->data_fd >= 0 && vfm_state_is_saving(k->state) &&
-	    vfm_kernel_set_state(&k->dev, out[k->state], NULL))
+	if (k->shared || k->data_fd < 0)
 		return;
+	if (vfm_state_is_saving(k->state))
+		ret = vfm_kernel_set_state(&k->dev, out[k->state], NULL);
+	else if (k->state == VFM_STATE_RESUMING)
+		ret = vfm_kernel_device_ioctl(k, VFM_DEVICE_DO_RESET, NULL);
+	/* closing ends it in any case, and nobody is left to be told */
+	(void)ret;
 }

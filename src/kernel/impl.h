@@ -315,7 +315,7 @@ int vfm_kernel_get_state(struct vfm_device *dev, enum vfm_state *state, struct v
 int vfm_kernel_set_state(struct vfm_device *dev, enum vfm_state state, struct vfm_err *err);
 int vfm_kernel_get_data_size(struct vfm_device *dev, uint64_t *bytes, struct vfm_err *err);
 int vfm_kernel_reset(struct vfm_device *dev, struct vfm_err *err);
-/** vfm_kernel_leave_session() - when the device is closed: out of the saving states, if we are. */
+/** vfm_kernel_leave_session() - when the device is closed: out of the state of our session. */
 void vfm_kernel_leave_session(struct vfm_kernel *k);
 
 ssize_t vfm_kernel_read_data(struct vfm_device *dev, void *buf, size_t len, struct vfm_err *err);

@@ -124,7 +124,8 @@ static int check_parts(const struct vfm_kernel_name *name, struct vfm_err *err)
 
 static int parse_params(const char *text, struct vfm_kernel_name *name, struct vfm_err *err)
 {
-	uint64_t fd = NONE, container = NONE, iommufd = NONE, ioas = 0, timeout = DEFAULT_TIMEOUT_S;
+	uint64_t fd = NONE, container = NONE, iommufd = NONE, ioas = 0, reset = 0,
+		 timeout = DEFAULT_TIMEOUT_S;
 	char way[16] = "";
 	const struct vfm_param table[] = {
 		{ .name = "path", .type = VFM_PARAM_TEXT, .value = way, .room = sizeof(way) },
@@ -140,6 +141,7 @@ static int parse_params(const char *text, struct vfm_kernel_name *name, struct v
 		  .type = VFM_PARAM_U64,
 		  .max = MAX_TIMEOUT_S,
 		  .value = &timeout },
+		{ .name = "reset", .type = VFM_PARAM_U64, .max = 1, .value = &reset },
 		{ .name = "fd", .type = VFM_PARAM_U64, .max = INT_MAX, .value = &fd },
 		{ .name = "container", .type = VFM_PARAM_U64, .max = INT_MAX, .value = &container },
 		{ .name = "iommufd", .type = VFM_PARAM_U64, .max = INT_MAX, .value = &iommufd },
@@ -160,6 +162,7 @@ static int parse_params(const char *text, struct vfm_kernel_name *name, struct v
 	name->container = container == NONE ? -1 : (int)container;
 	name->iommufd = iommufd == NONE ? -1 : (int)iommufd;
 	name->ioas = (uint32_t)ioas;
+	name->reset = reset;
 	name->timeout_ms = (unsigned int)(timeout * 1000);
 	return parse_way(way, name, err);
 }

@@ -33,6 +33,7 @@ enum vfm_kernel_way { VFM_KERNEL_ANY, VFM_KERNEL_GROUP, VFM_KERNEL_CDEV };
  * @token: that of a virtual function whose physical one wants it, "" for none
  * @fd, @container, @iommufd: descriptors of somebody else's, -1 for none
  * @ioas: the address space in @iommufd that the device is attached to, 0: none was named
+ * @reset: begin with a reset
  * @timeout_ms: how long the device may let us wait for data, 0: for ever
  */
 struct vfm_kernel_name {
@@ -45,6 +46,7 @@ struct vfm_kernel_name {
 	int container;
 	int iommufd;
 	uint32_t ioas;
+	bool reset;
 	unsigned int timeout_ms;
 };
 

@@ -194,6 +194,8 @@ int vfm_kernel_open(struct vfm_device **out, const char *rest, const struct vfm_
 	ret = name.kind == VFM_KERNEL_FD ? open_fds(k, &name, err) : open_by_name(k, &name, err);
 	if (!ret)
 		ret = vfm_kernel_learn_info(k, err);
+	if (!ret && name.reset)
+		ret = vfm_kernel_reset(&k->dev, err);
 	if (ret) {
 		vfm_fail_prefix(err, "%s", uri);
 		kernel_close(&k->dev);

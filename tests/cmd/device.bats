@@ -164,3 +164,12 @@ hold_device() {
 	wait_until test -S "$T/x.sock"
 	fails 1 "" timeout 30 "$VFMIG" probe "vfio-user:$T/x.sock"
 }
+
+@test "probe says why a device of the kernel cannot be opened" {
+	fails 1 "no such PCI device" "$VFMIG" probe vfio:ffff:fe:1f.7
+	fails 1 "no such mediated device" "$VFMIG" probe vfio:01234567-89ab-cdef-0123-456789abcdef
+	fails 1 "no such file" "$VFMIG" probe vfio:/dev/vfio/none
+	fails 2 "neither the file of a group nor of a device" "$VFMIG" probe vfio:/dev/null
+	fails 2 "must begin with a PCI address" "$VFMIG" probe vfio:eth0
+	fails 2 "path=both: must be group or cdev" "$VFMIG" probe vfio:3b:00.2,path=both
+}

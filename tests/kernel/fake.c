@@ -721,7 +721,7 @@ static int to_device(unsigned int request, void *arg)
 	case VFM_DEVICE_DO_RESET:
 		ret = enter("reset", "");
 		fake.resets += !ret;
-		fake.state = ret ? fake.state : VFM_STATE_RUNNING;
+		fake.state = ret || fake.keeps_state ? fake.state : VFM_STATE_RUNNING;
 		return ret;
 	case VFM_DEVICE_FEATURE:
 		return feature(arg);

@@ -104,6 +104,7 @@ struct fake {
 	bool opted_in;
 	uint32_t state;
 	uint32_t state_after_failure; /* with @fail_word "set-state" */
+	bool keeps_state;	      /* over a reset */
 	bool gives_fd, keeps_fd;      /* against the rules: always, never */
 	uint64_t data_size;
 	uint64_t initial, dirty;

@@ -175,7 +175,7 @@ static void sessions(void **state)
 		fake_expect(steps[i].calls);
 	}
 	assert_int_equal(vfm_device_reset(dev, NULL), 0);
-	fake_expect("reset close:data");
+	fake_expect("reset close:data get-state");
 	go(dev, VFM_STATE_PRE_COPY);
 	fake_end(dev);
 }
@@ -380,6 +380,33 @@ static void resets(void **state)
 	fake_end(dev);
 }
 
+/* It says that all is well, and kept what it had. */
+static void resets_that_keep_the_state(void **state)
+{
+	static const enum vfm_state kept[] = { VFM_STATE_STOP_COPY, VFM_STATE_STOP,
+					       VFM_STATE_RESUMING, VFM_STATE_ERROR };
+
+	(void)state;
+	for (size_t i = 0; i < VFM_ARRAY_SIZE(kept); i++) {
+		struct vfm_device *dev = open_in(VFM_STATE_RUNNING);
+		struct vfm_err err;
+
+		go(dev, VFM_STATE_STOP);
+		fake.keeps_state = true;
+		fake.state = kept[i];
+		assert_int_equal(vfm_device_reset(dev, &err), -EPROTO);
+		assert_non_null(
+			strstr(err.msg, "reset: the driver says that it is done, and is in"));
+		fake_forget();
+		assert_int_equal(vfm_device_set_state(dev, VFM_STATE_RUNNING, NULL),
+				 kept[i] == VFM_STATE_STOP ? 0 : -EIO);
+		fake.keeps_state = false;
+		assert_int_equal(vfm_device_reset(dev, NULL), 0);
+		go(dev, VFM_STATE_STOP);
+		fake_end(dev);
+	}
+}
+
 /* A reset that fails has not ended anything that we know of. */
 static void failed_resets_keep_the_session(void **state)
 {
@@ -439,6 +466,23 @@ static void a_session_of_somebody_who_has_gone(void **state)
 	}
 }
 
+static void begins_with_a_reset(void **state)
+{
+	struct vfm_device *dev;
+
+	(void)state;
+	fake_begin();
+	fake.state = VFM_STATE_RESUMING;
+	dev = fake_open(FAKE_PCI ",reset=1");
+	assert_int_equal(fake.resets, 1);
+	go(dev, VFM_STATE_STOP);
+	fake_end(dev);
+	fake_begin();
+	fake_fail("reset", -EIO, 1);
+	assert_int_equal(vfm_kernel_open(&dev, FAKE_PCI ",reset=1", &fake_sys, NULL), -EIO);
+	fake_end(NULL);
+}
+
 /* And we do not leave any behind. */
 static void no_session_outlives_its_user(void **state)
 {
@@ -448,7 +492,7 @@ static void no_session_outlives_its_user(void **state)
 		{ VFM_STATE_PRE_COPY, VFM_STATE_RUNNING },
 		{ VFM_STATE_PRE_COPY_P2P, VFM_STATE_RUNNING_P2P },
 		{ VFM_STATE_STOP_COPY, VFM_STATE_STOP },
-		{ VFM_STATE_RESUMING, VFM_STATE_RESUMING }, /* half an image is nothing to keep */
+		{ VFM_STATE_RESUMING, VFM_STATE_RUNNING }, /* half an image is nothing to keep */
 		{ VFM_STATE_STOP, VFM_STATE_STOP },
 	};
 
@@ -504,8 +548,10 @@ int main(void)
 		cmocka_unit_test(descriptors_against_the_rules),
 		cmocka_unit_test(data_sizes),
 		cmocka_unit_test(resets),
+		cmocka_unit_test(resets_that_keep_the_state),
 		cmocka_unit_test(failed_resets_keep_the_session),
 		cmocka_unit_test(a_session_of_somebody_who_has_gone),
+		cmocka_unit_test(begins_with_a_reset),
 		cmocka_unit_test(no_session_outlives_its_user),
 		cmocka_unit_test(devices_without_migration),
 	};
