@@ -32,6 +32,7 @@ there_back() {
 	sim_pair vfmig_sim-both 7.2 10
 	migrate_whole src dst
 	rm -f "$case_dir/migrate"
+	release_from_precopy dst
 	# shellcheck disable=SC2046 # two words
 	qemu_start back 7.2 "$c" $(incoming)
 	sim_as_at back src dev0

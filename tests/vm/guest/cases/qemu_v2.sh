@@ -42,6 +42,7 @@ iommufd() {
 	qemu_start src 10 "$a,iommufd=io" -object iommufd,id=io
 	# shellcheck disable=SC2046 # two words
 	qemu_start dst 10 "$b,iommufd=io" -object iommufd,id=io $(incoming)
+	release_from_precopy src
 	sim_begin src dev0
 	sim_fill src dev0 1
 	sim_as_at dst src dev0

@@ -95,7 +95,7 @@ move_cross() { # FROM_TYPE TO_TYPE
 
 # The software device with the sizes that modules are loaded with here.
 software() {
-	local a soft=sim:dma,state=256K,initial=64K
+	local a soft=sim:dma,state=256K,initial=64K,bar=64K
 	set_module_param iobar N
 	a=$(uri "$(new_device vfmig_sim-v2)")
 	simctl "$a" step 7
