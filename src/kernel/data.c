@@ -42,7 +42,7 @@ void vfm_kernel_end_session(struct vfm_kernel *k)
 /**
  * struct patience - waiting for one transfer
  * @since: when it began, 0: not yet
- * @pause_ms: the next one, if waiting is of no use
+ * @pause_ms: the next one, if waiting is of no use, 0: that is not known yet
  */
 struct patience {
 	uint64_t since;
@@ -56,7 +56,7 @@ static int wait_more(struct vfm_kernel *k, short events, struct patience *p)
 	int left, ret;
 
 	if (!p->since)
-		*p = (struct patience){ .since = now, .pause_ms = FIRST_PAUSE_MS };
+		*p = (struct patience){ .since = now };
 	passed_ms = (now - p->since) / NS_PER_MS;
 	if (k->timeout_ms && passed_ms >= k->timeout_ms)
 		return -ETIMEDOUT;
@@ -64,10 +64,12 @@ static int wait_more(struct vfm_kernel *k, short events, struct patience *p)
 	ret = k->sys->poll(k->data_fd, events, left);
 	if (ret < 0)
 		return ret;
-	/* it was ready at once: perhaps it always says so */
+	/* ready at once may be luck, the first time, or what it always says */
 	if (ret && (k->sys->now_ns() - now) / NS_PER_MS == 0) {
-		(void)k->sys->poll(-1, 0, p->pause_ms);
-		p->pause_ms = VFM_MIN(p->pause_ms * 2, LAST_PAUSE_MS);
+		if (p->pause_ms)
+			(void)k->sys->poll(-1, 0, p->pause_ms);
+		p->pause_ms =
+			p->pause_ms ? VFM_MIN(p->pause_ms * 2, LAST_PAUSE_MS) : FIRST_PAUSE_MS;
 	}
 	return 0;
 }

@@ -70,18 +70,15 @@ static void begin(struct vfm_kernel *k)
 	k->iommu = (struct vfm_kernel_iommu){ .fd = -1, .group = -1, .page = 4096 };
 }
 
-/* Some drivers are known for it, and most can be recognised: the others fail at the next step. */
+/* What fails without a driver fails for that, and nothing further would say so. */
 static int check_driver(const struct vfm_kernel_place *place, struct vfm_err *err)
 {
-	if (!*place->driver && !*place->group && !*place->cdev)
-		return vfm_fail(err, -ENODEV,
-				"it is bound to no driver, and is in no group: bind it to one of "
-				"VFIO (vfio-pci, or the vendor's for migration)");
-	if (!*place->driver && !*place->cdev)
-		return vfm_fail(err, -ENODEV,
-				"it is bound to no driver: bind it to one of VFIO (vfio-pci, or "
-				"the vendor's for migration)");
-	return 0;
+	if (*place->driver || *place->cdev)
+		return 0;
+	return vfm_fail(err, -ENODEV,
+			"it is bound to no driver%s: bind it to one of VFIO (vfio-pci, or the "
+			"vendor's for migration)",
+			*place->group ? "" : ", and is in no group");
 }
 
 static int open_any(struct vfm_kernel *k, const struct vfm_kernel_name *name,

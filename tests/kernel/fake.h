@@ -70,6 +70,7 @@ struct fake {
 	uint64_t max_bitmap;
 	uint32_t avail;
 	uint64_t span_last;
+	uint64_t damage;   /* of what the container says of itself: the seed of it, 0: none */
 	uint32_t nr_spans; /* of the container: more are those before the last one, in pages */
 	bool hwpt_log;
 	bool hwpt_attach_fails;

@@ -373,6 +373,31 @@ static void long_domains(void **state)
 	assert_int_equal(why("12345678:3b:00.2", "no such PCI device"), -ENOENT);
 }
 
+/* Any bytes of a container that is damaged: it opens or it does not, and nothing else. */
+static void damaged_containers(void **state)
+{
+	unsigned int opened = 0;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 2000; seed++) {
+		struct vfm_device *dev = NULL;
+		uint64_t page = 4096;
+
+		fake_begin();
+		fake.device_logs = false;
+		fake.damage = seed;
+		if (!vfm_kernel_open(&dev, FAKE_PCI, &fake_sys, NULL)) {
+			const struct vfm_range range = { 0, 4096 };
+
+			opened++;
+			if (!vfm_device_start_log(dev, &page, &range, 1, NULL))
+				assert_true(vfm_is_power_of_2(page) && page >= 4096);
+		}
+		fake_end(dev);
+	}
+	assert_true(opened > 500 && opened < 2000);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -390,6 +415,7 @@ int main(void)
 		cmocka_unit_test(says_who_else_is_in_the_group),
 		cmocka_unit_test(names_that_are_none),
 		cmocka_unit_test(long_domains),
+		cmocka_unit_test(damaged_containers),
 	};
 
 	return RUN_TESTS(tests);

@@ -29,7 +29,7 @@ static int memory_file(void)
 
 static void codes_instead_of_errno(void **state)
 {
-	char text[16];
+	char text[16] = "";
 	unsigned int major_nr, minor_nr;
 	uint64_t block;
 	void *at = &at;
