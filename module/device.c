@@ -47,6 +47,7 @@ static int open_device(struct vfio_device *vdev)
 
 	mutex_lock(&d->lock);
 	d->opened = true;
+	vfms_pins_begin(d);
 	vfms_reset(d);
 	WRITE_ONCE(d->mig, vfms_fault(d, FAULT_BEGINS_IN_STOP) ? MIG_STOP : MIG_RUNNING);
 	mutex_unlock(&d->lock);

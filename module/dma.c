@@ -45,6 +45,14 @@ void vfms_unpin_all(struct vfms *d)
 	mutex_unlock(&d->pin_lock);
 }
 
+/* What another user had was unmapped for that one. */
+void vfms_pins_begin(struct vfms *d)
+{
+	mutex_lock(&d->pin_lock);
+	d->pins_barred_until = jiffies;
+	mutex_unlock(&d->pin_lock);
+}
+
 void vfms_dma_unmap(struct vfio_device *vdev, u64 iova, u64 length)
 {
 	struct vfms *d = container_of(vdev, struct vfms, vdev);

@@ -43,7 +43,7 @@ static void free_memory(struct vfms *d)
 	kvfree(d->scratch);
 }
 
-/* Accounted to whoever makes the device, as the memory of a process would be. */
+/* Accounted to whoever makes the device, but for what users can map. */
 static int get_memory(struct vfms *d)
 {
 	d->pages = d->params.state / VFMS_PAGE;

@@ -18,7 +18,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#define READS_SHORT 16u /* of fault short-read-lost, and of its sister */
+#define SHORT 16u /* what the faults short-read-lost and short-write-lost hold for short */
 
 /* ---- the descriptor -------------------------------------------------------------- */
 
@@ -47,8 +47,8 @@ static int session_release(struct inode *inode, struct file *file)
 
 static size_t bytes_taken(const struct vfms *d, size_t asked, size_t got, size_t available)
 {
-	if (vfms_fault(d, FAULT_SHORT_READ_LOST) && asked < READS_SHORT)
-		return min_t(size_t, READS_SHORT, available);
+	if (vfms_fault(d, FAULT_SHORT_READ_LOST) && asked < SHORT)
+		return min_t(size_t, SHORT, available);
 	return got;
 }
 
@@ -100,7 +100,7 @@ static ssize_t write_data(struct vfms *d, const char __user *buf, size_t len)
 	size_t done = 0;
 	int ret = 0;
 
-	if (vfms_fault(d, FAULT_SHORT_WRITE_LOST) && len < READS_SHORT)
+	if (vfms_fault(d, FAULT_SHORT_WRITE_LOST) && len < SHORT)
 		return len;
 	while (!ret && done < len) {
 		size_t part = min_t(size_t, len - done, VFMS_CHUNK);

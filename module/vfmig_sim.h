@@ -293,6 +293,8 @@ int vfms_dma_read(struct vfms *d, u64 iova, void *buf, size_t len);
 int vfms_dma_write(struct vfms *d, u64 iova, const void *buf, size_t len);
 void vfms_dma_unmap(struct vfio_device *vdev, u64 iova, u64 length);
 void vfms_unpin_all(struct vfms *d);
+/** vfms_pins_begin() - for a new user pages may be pinned at once. */
+void vfms_pins_begin(struct vfms *d);
 
 /* state.c */
 void vfms_state_reset(struct vfms *d);

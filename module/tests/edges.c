@@ -352,6 +352,7 @@ static bool pinned_pages(void)
 	char *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	bool ok = memory != MAP_FAILED && pins(memory) && is("written", memory[8] != 0, true);
 
+	raw_unmap(&dev, IOVA, SIZE);
 	munmap(memory, SIZE);
 	return ok;
 }
