@@ -21,12 +21,25 @@ skip() {
 	exit 77
 }
 
+# The cache is a folder of ours alone, because we also remove things from it.
+open_cache() { # DIR
+	mkdir -p "$1" || exit
+	[[ -e $1/vfmig-vm-cache || -z $(ls -A "$1") ]] || die "$1 is not empty, and no cache of ours"
+	: >"$1/vfmig-vm-cache"
+}
+
+# What no run has used for a month is not kept: releases come and go.
+forget_unused() { # CACHE
+	find "$1/debs" "$1/kernels" -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -rf {} +
+	find "$1" -mindepth 1 -maxdepth 1 \( -name 'userland-*' -o -name 'source-*' \) -mtime +30 -exec rm -rf {} +
+}
+
 # Make DIR by calling COMMAND with a new directory, which takes DIR's place only when all
 # of it went well: an interrupted run leaves nothing that looks whole.
 make_once() { # DIR COMMAND ARGUMENT...
 	local dir=$1 new=$1.new.$$
 	shift
-	[[ ! -d $dir ]] || return 0
+	[[ ! -d $dir ]] || { touch "$dir" && return; }
 	rm -rf "$new"
 	mkdir -p "$new"
 	"$@" "$new" || {

@@ -72,7 +72,7 @@ unpack_image() { # FILE DIR
 kernel() { # RELEASE
 	local dir files
 	dir=$(kernel_dir "$1")
-	[[ "$(cat "$dir/made-for" 2>/dev/null)" == "$dir" ]] && return
+	[[ "$(cat "$dir/made-for" 2>/dev/null)" != "$dir" ]] || { touch "$dir" && return; }
 	rm -rf "$dir"
 	files=$(kernel_files "$1") || exit
 	make_once "$dir" unpack_kernel "$files"

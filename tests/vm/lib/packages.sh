@@ -96,7 +96,7 @@ refresh_lists() {
 # Download what is not here yet, and print the paths of all files. WHAT is "closure", the packages
 # with all they depend on, or "alone". A package may be NAME=VERSION or NAME/SUITE.
 fetch() { # closure|alone PACKAGE...
-	local what=$1 wanted uris
+	local what=$1 wanted uris file
 	shift
 	wanted=$apt_dir/wanted-$(digest_of "$what" "$@")
 	case $what in
@@ -108,7 +108,10 @@ fetch() { # closure|alone PACKAGE...
 		sed -n "s/^'\([^']*\)' \([^ ]*\) \([0-9]*\) .*/\2 \3/p" >"$wanted" || : >"$wanted"
 	[[ -s $wanted ]] || die "apt knows no such packages: $*: $(tail -n 1 "$wanted.err")"
 	download_missing "$wanted" "$what" "$@"
-	sed "s|^\([^ ]*\) .*|$debs/\1|" "$wanted"
+	sed "s|^\([^ ]*\) .*|$debs/\1|" "$wanted" | while IFS= read -r file; do
+		touch "$file"
+		echo "$file"
+	done
 }
 
 download_missing() { # LIST closure|alone PACKAGE...

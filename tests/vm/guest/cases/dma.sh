@@ -22,6 +22,8 @@ ring_moves() { # TYPE VERSION
 	wait_for 60 "pre-copy to have sent all once" has_rounds src 2
 	release_from_precopy src
 	wait_for 90 "the migration to be completed" is_migrate_status src completed
+	# the source has sent all of it, and the destination may still be reading
+	wait_for 30 "the destination to have loaded all" is_run_state dst paused
 	save_memory src "$RING_AREA" "$RING_BYTES" "$case_dir/src.mem"
 	save_memory dst "$RING_AREA" "$RING_BYTES" "$case_dir/dst.mem"
 }
@@ -33,8 +35,12 @@ has_rounds() { # NAME COUNT
 	((rounds >= $2))
 }
 
+# Pages that differ are told, for whoever has to find out why.
 same_memory() {
-	cmp "$case_dir/src.mem" "$case_dir/dst.mem"
+	cmp -s "$case_dir/src.mem" "$case_dir/dst.mem" && return
+	echo "pages that differ, and bytes of each:"
+	cmp -l "$case_dir/src.mem" "$case_dir/dst.mem" | awk '{ n[int(($1 - 1) / 4096)]++ } END { for (p in n) print p, n[p] }'
+	return 1
 }
 
 # The ring goes on where it was, and finds what it needs in its memory.
