@@ -178,8 +178,11 @@ int vfm_kernel_open(struct vfm_device **out, const char *rest, const struct vfm_
 	vfm_auto_free struct vfm_kernel *k = calloc(1, sizeof(*k));
 	char uri[VFM_KERNEL_PATH * 2];
 	struct vfm_kernel_name name;
-	int ret = vfm_kernel_parse_name(&name, rest, err);
+	struct vfm_err own; /* what is said of one way goes into what is said of both */
+	int ret;
 
+	err = err ? err : &own;
+	ret = vfm_kernel_parse_name(&name, rest, err);
 	if (ret)
 		return ret;
 	snprintf(uri, sizeof(uri), "vfio:%s", rest);

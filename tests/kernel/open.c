@@ -212,6 +212,36 @@ static void no_failure_leaks(void **state)
 	assert_true(failed > 200);
 }
 
+/* Nor does anybody depend on it that somebody wants to hear why. */
+static void nobody_asks_why(void **state)
+{
+	unsigned int n = 0;
+
+	(void)state;
+	do {
+		struct vfm_device *dev = NULL;
+		int ret;
+
+		fake_begin();
+		fake.cdev = n % 2;
+		fake.fail_at = ++n;
+		fake.fail_code = -ENODEV;
+		ret = vfm_kernel_open(&dev, FAKE_PCI, &fake_sys, NULL);
+		assert_int_equal(ret == 0, dev != NULL);
+		fake_end(dev);
+	} while (fake.calls >= n || n % 2);
+	fake_begin();
+	fake.driver = "bus/pci/drivers/mlx5_core";
+	fake.group = "kernel/iommu_groups/13";
+	assert_int_equal(vfm_kernel_open(NULL, FAKE_PCI, &fake_sys, NULL), -EBUSY);
+	fake_end(NULL);
+	fake_begin();
+	fake.cdev = true;
+	fake_fail("open", -EACCES, 0);
+	assert_int_equal(vfm_kernel_open(NULL, FAKE_PCI, &fake_sys, NULL), -EACCES);
+	fake_end(NULL);
+}
+
 static int why(const char *rest, const char *text)
 {
 	struct vfm_device *dev = NULL;
@@ -410,6 +440,7 @@ int main(void)
 		cmocka_unit_test(without_sysfs),
 		cmocka_unit_test(falls_back_to_the_group),
 		cmocka_unit_test(no_failure_leaks),
+		cmocka_unit_test(nobody_asks_why),
 		cmocka_unit_test(says_why),
 		cmocka_unit_test(says_what_the_host_lacks),
 		cmocka_unit_test(says_who_else_is_in_the_group),
