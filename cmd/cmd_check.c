@@ -98,10 +98,8 @@ static int open_form(void *user, enum vfm_check_form form, struct vfm_device **o
 /* How to make it do something, if it is a device that we know. */
 static const struct vfm_exercise *find_exercise(void *user, struct vfm_device *dev)
 {
-	struct vfm_compat compat;
-
 	(void)user;
-	return vfm_device_get_compat(dev, &compat, NULL) ? NULL : vfm_sim_exercise(compat.model);
+	return vfm_sim_find_exercise(dev);
 }
 
 /* ---- progress -------------------------------------------------------------------------- */

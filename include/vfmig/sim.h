@@ -271,6 +271,14 @@ int vfm_sim_get_state(struct vfm_device *dev, struct vfm_sim_state *state,
  */
 const struct vfm_exercise *vfm_sim_exercise(const char *model);
 
+/**
+ * vfm_sim_find_exercise() - the same for a device that is open
+ *
+ * By the model that it tells, and by its PCI identity where none is told: protocol v1, drivers
+ * of the kernel and other servers than ours have no word for it. NULL: it is none of ours.
+ */
+const struct vfm_exercise *vfm_sim_find_exercise(struct vfm_device *dev);
+
 #ifdef __cplusplus
 }
 #endif

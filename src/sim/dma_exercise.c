@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/util.h"
 
 /* A job that takes longer is lost. */
@@ -113,4 +114,24 @@ static const struct vfm_exercise dma = {
 VFM_API const struct vfm_exercise *vfm_sim_exercise(const char *model)
 {
 	return strcmp(model, VFM_SIM_DMA_MODEL) ? NULL : &dma;
+}
+
+/* "fffa:0d3a": reading it does nothing to any device. */
+static bool has_our_identity(struct vfm_device *dev)
+{
+	uint8_t bytes[4];
+	struct vfm_reader r = vfm_reader_of(bytes, sizeof(bytes));
+
+	if (vfm_device_read_region(dev, VFM_PCI_CONFIG, 0, bytes, sizeof(bytes), NULL))
+		return false;
+	return vfm_read_le16(&r) == VFM_SIM_PCI_VENDOR && vfm_read_le16(&r) == VFM_SIM_PCI_DEVICE;
+}
+
+VFM_API const struct vfm_exercise *vfm_sim_find_exercise(struct vfm_device *dev)
+{
+	struct vfm_compat compat;
+
+	if (!vfm_device_get_compat(dev, &compat, NULL))
+		return vfm_sim_exercise(compat.model);
+	return has_our_identity(dev) ? &dma : NULL;
 }

@@ -16,12 +16,15 @@ load common
 	grep -q ' 0 failed' "$T/served"
 }
 
-@test "an exercise of the library can be named where the device cannot be asked for its model" {
+@test "a device that cannot be asked for its model is known by its PCI identity, or by name" {
 	serve a sim:dma,state=64K --no-extension
-	"$VFMIG" check --format=tap --rule 'vfio.dma.write-arrives' "$URI_a" >"$T/without"
-	grep -q '^ok .* # SKIP ' "$T/without"
-	"$VFMIG" check --format=tap --rule 'vfio.dma.write-arrives' --exercise vfmig,sim-dma "$URI_a" >"$T/with"
-	grep -qx 'ok 1 - vfio.dma.write-arrives' "$T/with"
+	"$VFMIG" check --format=tap --rule 'vfio.dma.write-arrives' "$URI_a" >"$T/known"
+	grep -qx 'ok 1 - vfio.dma.write-arrives' "$T/known"
+	"$VFMIG" check --format=tap --rule 'vfio.dma.write-arrives' --exercise vfmig,sim-dma "$URI_a" >"$T/named"
+	grep -qx 'ok 1 - vfio.dma.write-arrives' "$T/named"
+	# and one of somebody else is not taken for it
+	"$VFMIG" check --format=tap --rule 'vfio.dma.write-arrives' "$MYDEV" >"$T/other"
+	grep -q '^ok .* # SKIP ' "$T/other"
 }
 
 @test "a device that is served passes as one in this process does" {
