@@ -50,6 +50,7 @@ qemu_spawn() { # NAME VERSION ARGUMENT...
 	qmp_in[$name]=$in qmp_out[$name]=$out
 	"qemu-$version" -L /usr/share/qemu -nodefaults -display none -no-user-config \
 		-machine pc-i440fx-7.2,accel=tcg -cpu qemu64 -m 32 \
+		-chardev "file,id=bios,path=$case_dir/$name.bios" -device isa-debugcon,iobase=0x402,chardev=bios \
 		-chardev "pipe,id=qmp,path=$case_dir/$name" -mon chardev=qmp,mode=control \
 		-trace vfio_migration_set_state -D "$case_dir/$name.trace" \
 		"$@" </dev/null >"$case_dir/$name.err" 2>&1 {in}>&- {out}>&- &
@@ -120,14 +121,16 @@ pci_find() { # NAME ID BAR
 	done <<<"${said[0]}"
 }
 
-# The BIOS has given the device its ports.
+# The BIOS has given devices their ports and found nothing to boot. Before that it works on the
+# configuration space itself, and would not like company.
 wait_for_bios() { # NAME ID BAR
-	wait_for 90 "the BIOS of $1 to assign BAR$3 of $2" has_port "$@"
+	wait_for 30 "the BIOS of $1 to be through" is_through "$1"
+	pci_find "$@"
+	[[ $pci_port == 0x* && $pci_port != 0xffff* ]] || fail "BAR$3 of $2 has no port: ${said[0]}"
 }
 
-has_port() { # NAME ID BAR
-	pci_find "$@"
-	[[ $pci_port == 0x* && $pci_port != 0x0 && $pci_port != 0xffff* ]]
+is_through() { # NAME
+	[[ "$(<"$case_dir/$1.bios")" == *"No bootable device"* ]]
 }
 
 # What `i` said, in hexadecimal as QEMU has it: 0x0000002a.
