@@ -100,7 +100,8 @@ file() {
 	sim_expect src dev0
 	qemu_start dst 7.2 "$b" -incoming "exec:cat $case_dir/saved"
 	sim_as_at dst src dev0
-	wait_for 30 "the machine to be loaded" is_run_state dst running
+	wait_for 30 "the machine to be loaded, paused as it was" is_run_state dst paused
+	hmp dst cont
 	sim_expect dst dev0
 }
 
