@@ -182,7 +182,7 @@ static int read_cap(void *user, uint16_t id, uint16_t version, struct vfm_reader
 int vfm_kernel_use_container(struct vfm_kernel *k, struct vfm_err *err)
 {
 	struct vfm_abi_type1_info head = { .flags = 0 };
-	struct vfm_kernel_caps caps = { .fixed = sizeof(head) };
+	struct vfm_caps caps = { .fixed = sizeof(head) };
 	int ret = vfm_kernel_ask_caps(k, k->iommu.fd, VFM_CONTAINER_GET_INFO, &head, &caps);
 
 	if (ret < 0) {
@@ -195,7 +195,7 @@ int vfm_kernel_use_container(struct vfm_kernel *k, struct vfm_err *err)
 		k->iommu.page = head.iova_pgsizes & -head.iova_pgsizes;
 	ret = 0;
 	if (head.flags & VFM_TYPE1_INFO_CAPS)
-		ret = vfm_kernel_walk_caps(&caps, head.cap_offset, read_cap, &k->iommu, err);
+		ret = vfm_caps_walk(&caps, head.cap_offset, read_cap, &k->iommu, err);
 	free(caps.bytes);
 	if (ret)
 		vfm_fail_prefix(err, "what the container can do");

@@ -13,7 +13,7 @@
  *   why.c         what an error means when a device is opened
  *   info.c        the device and its interrupts
  *   region.c      regions: description and access
- *   caps.c        chains of capabilities
+ *   caps.c        answers with capabilities behind them
  *   feature.c     features, states, reset
  *   data.c        the data session
  *   dma.c         mappings
@@ -27,6 +27,7 @@
 #include "abi/vfio.h"
 #include "base/bytes.h"
 #include "base/iova_map.h"
+#include "device/caps.h"
 #include "device/device.h"
 #include "kernel/kernel.h"
 #include "kernel/name.h"
@@ -252,32 +253,13 @@ int vfm_kernel_why(enum vfm_kernel_step step, int code, struct vfm_err *err, con
 /* ---- caps.c ------------------------------------------------------------------ */
 
 /**
- * struct vfm_kernel_caps - an answer with a chain of capabilities behind its fixed part
- * @bytes, @len: all of it; owned by who asked
- * @fixed: bytes of the fixed part
- */
-struct vfm_kernel_caps {
-	uint8_t *bytes;
-	size_t len;
-	size_t fixed;
-};
-
-/**
- * vfm_kernel_ask_caps() - ask until the whole answer is there
+ * vfm_kernel_ask_caps() - ask until the whole answer is there, with the capabilities behind it
  * @head: the fixed part of the question, which begins with argsz
  *
  * The answer's bytes are to be freed, also if this fails.
  */
 int vfm_kernel_ask_caps(struct vfm_kernel *k, int fd, unsigned int request, const void *head,
-			struct vfm_kernel_caps *caps) VFM_MUST_CHECK;
-
-/** vfm_kernel_cap_fn - one capability; @r stands behind its header. */
-typedef int vfm_kernel_cap_fn(void *user, uint16_t id, uint16_t version, struct vfm_reader *r,
-			      struct vfm_err *err);
-
-/** vfm_kernel_walk_caps() - each one, from the offset that the fixed part names. */
-int vfm_kernel_walk_caps(const struct vfm_kernel_caps *caps, uint32_t offset, vfm_kernel_cap_fn *fn,
-			 void *user, struct vfm_err *err) VFM_MUST_CHECK;
+			struct vfm_caps *caps) VFM_MUST_CHECK;
 
 /* ---- operations -------------------------------------------------------------- */
 

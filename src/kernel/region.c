@@ -24,94 +24,15 @@
 
 /* ---- description --------------------------------------------------------------- */
 
-static int compare_areas(const void *a, const void *b)
-{
-	uint64_t x = ((const struct vfm_area *)a)->offset, y = ((const struct vfm_area *)b)->offset;
-
-	return (x > y) - (x < y);
-}
-
-static int check_areas(const struct vfm_region *region, struct vfm_err *err)
-{
-	uint64_t end = 0;
-
-	for (uint32_t i = 0; i < region->nr_areas; i++) {
-		const struct vfm_area *a = &region->areas[i];
-
-		if (!vfm_range_inside(a->offset, a->size, region->size) || a->offset < end)
-			return vfm_fail(err, -EPROTO,
-					"area 0x%" PRIx64 "+0x%" PRIx64
-					" overlaps or leaves the region of 0x%" PRIx64 " bytes",
-					a->offset, a->size, region->size);
-		end = a->offset + a->size;
-	}
-	return 0;
-}
-
-/* Nothing can be mapped of a sparse region without areas. */
-static int read_sparse(struct vfm_region *region, struct vfm_reader *r, struct vfm_err *err)
-{
-	uint32_t nr = vfm_read_he32(r);
-
-	vfm_read_he32(r);
-	if (nr > VFM_MAX_AREAS)
-		return vfm_fail(err, -E2BIG,
-				"%" PRIu32 " areas that can be mapped, at most %u are taken", nr,
-				VFM_MAX_AREAS);
-	region->nr_areas = 0;
-	for (uint32_t i = 0; i < nr; i++) {
-		struct vfm_area area = { .offset = vfm_read_he64(r) };
-
-		area.size = vfm_read_he64(r);
-		if (area.size)
-			region->areas[region->nr_areas++] = area;
-	}
-	if (!region->nr_areas)
-		region->flags &= ~VFM_REGION_MMAP;
-	qsort(region->areas, region->nr_areas, sizeof(region->areas[0]), compare_areas);
-	return vfm_reader_ok(r) ? check_areas(region, err) : 0;
-}
-
-static int read_cap(void *user, uint16_t id, uint16_t version, struct vfm_reader *r,
-		    struct vfm_err *err)
-{
-	struct vfm_region *region = user;
-
-	if (id == VFM_REGION_CAP_TYPE && version == 1) {
-		region->type = vfm_read_he32(r);
-		region->subtype = vfm_read_he32(r);
-	} else if (id == VFM_REGION_CAP_SPARSE_MMAP && version == 1) {
-		return read_sparse(region, r, err);
-	}
-	return 0;
-}
-
-static bool page_aligned(uint64_t a, uint64_t b)
-{
-	return !((a | b) & ((uint64_t)sysconf(_SC_PAGESIZE) - 1));
-}
-
-static void keep_aligned_areas(struct vfm_region *region)
-{
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < region->nr_areas; i++) {
-		if (page_aligned(region->areas[i].offset, region->areas[i].size))
-			region->areas[kept++] = region->areas[i];
-	}
-	if (region->nr_areas && !kept)
-		region->flags &= ~VFM_REGION_MMAP;
-	region->nr_areas = kept;
-}
-
 /*
  * The offset is needed for every access, so it is always given; a descriptor to map only
  * where something can be. A whole region that is no whole pages is left to calls.
  */
 static void settle_mapping(struct vfm_kernel *k, struct vfm_region *region)
 {
-	keep_aligned_areas(region);
-	if (!region->size || !page_aligned(region->fd_offset, region->nr_areas ? 0 : region->size))
+	vfm_region_keep_aligned(region);
+	if (!region->size ||
+	    !vfm_region_aligned(region->fd_offset, region->nr_areas ? 0 : region->size))
 		region->flags &= ~VFM_REGION_MMAP;
 	if (region->flags & VFM_REGION_MMAP)
 		region->fd = k->fd;
@@ -131,7 +52,7 @@ static int check_place(const struct vfm_region *region, struct vfm_err *err)
 	return 0;
 }
 
-static int parse_region(struct vfm_kernel *k, const struct vfm_kernel_caps *caps,
+static int parse_region(struct vfm_kernel *k, const struct vfm_caps *caps,
 			struct vfm_region *region, struct vfm_err *err)
 {
 	struct vfm_reader r = vfm_reader_of(caps->bytes, caps->len);
@@ -144,7 +65,7 @@ static int parse_region(struct vfm_kernel *k, const struct vfm_kernel_caps *caps
 	region->flags = info.size ? info.flags & REGION_FLAGS : 0;
 	ret = check_place(region, err);
 	if (!ret && info.flags & VFM_REGION_FLAG_CAPS)
-		ret = vfm_kernel_walk_caps(caps, info.cap_offset, read_cap, region, err);
+		ret = vfm_caps_walk(caps, info.cap_offset, vfm_region_cap, region, err);
 	if (!ret)
 		settle_mapping(k, region);
 	return ret;
@@ -154,7 +75,7 @@ static int fetch_region(struct vfm_kernel *k, uint32_t index, struct vfm_region 
 			struct vfm_err *err)
 {
 	struct vfm_abi_region_info head = { .index = index };
-	struct vfm_kernel_caps caps = { .fixed = sizeof(head) };
+	struct vfm_caps caps = { .fixed = sizeof(head) };
 	int ret = vfm_kernel_ask_caps(k, k->fd, VFM_DEVICE_GET_REGION_INFO, &head, &caps);
 
 	*region = (struct vfm_region){ .index = index, .fd = -1 };

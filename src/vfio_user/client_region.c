@@ -20,12 +20,10 @@
 
 #include "base/cleanup.h"
 #include "base/util.h"
+#include "device/caps.h"
 
 /* Room for every capability that there may be, and for some that we do not know. */
 #define MAX_INFO 16384u
-
-/* A chain that is longer has a loop. */
-#define MAX_CAPS 64
 
 /* A description may have grown between the two steps, but not for ever. */
 #define MAX_TRIES 3
@@ -110,103 +108,6 @@ static int fetch(struct vfm_client *c, uint16_t command, uint32_t fixed, uint32_
 	return vfm_fail(err, -EPROTO, "the description grows whenever it is asked for");
 }
 
-static int bad_cap(uint32_t offset, struct vfm_err *err)
-{
-	return vfm_fail(err, -EPROTO, "a capability at byte %u of the description is damaged",
-			offset);
-}
-
-static int compare_areas(const void *a, const void *b)
-{
-	uint64_t x = ((const struct vfm_area *)a)->offset, y = ((const struct vfm_area *)b)->offset;
-
-	return (x > y) - (x < y);
-}
-
-static int check_areas(const struct vfm_region *region, struct vfm_err *err)
-{
-	uint64_t end = 0;
-
-	for (uint32_t i = 0; i < region->nr_areas; i++) {
-		const struct vfm_area *a = &region->areas[i];
-
-		if (!vfm_range_inside(a->offset, a->size, region->size) || a->offset < end)
-			return vfm_fail(err, -EPROTO,
-					"area 0x%" PRIx64 "+0x%" PRIx64
-					" overlaps or leaves the region of 0x%" PRIx64 " bytes",
-					a->offset, a->size, region->size);
-		end = a->offset + a->size;
-	}
-	return 0;
-}
-
-/* Nothing can be mapped of a sparse region without areas. */
-static int parse_sparse(struct vfm_reader *r, struct vfm_region *region, struct vfm_err *err)
-{
-	uint32_t nr = vfm_read_he32(r);
-
-	vfm_read_he32(r);
-	if (nr > VFM_MAX_AREAS)
-		return vfm_fail(err, -E2BIG, "%u areas that can be mapped, at most %u are taken",
-				nr, VFM_MAX_AREAS);
-	region->nr_areas = 0;
-	for (uint32_t i = 0; i < nr; i++) {
-		struct vfm_area area = { .offset = vfm_read_he64(r) };
-
-		area.size = vfm_read_he64(r);
-		if (area.size)
-			region->areas[region->nr_areas++] = area;
-	}
-	if (!region->nr_areas)
-		region->flags &= ~VFM_REGION_MMAP;
-	qsort(region->areas, region->nr_areas, sizeof(region->areas[0]), compare_areas);
-	return vfm_reader_ok(r) ? check_areas(region, err) : 0;
-}
-
-static int parse_cap(const struct info_reply *reply, uint32_t *offset, struct vfm_region *region,
-		     struct vfm_err *err)
-{
-	struct vfm_reader r = vfm_reader_of(reply->bytes, reply->len);
-	uint32_t at = *offset;
-	uint16_t id, version;
-	int ret = 0;
-
-	vfm_read_bytes(&r, at);
-	id = vfm_read_he16(&r);
-	version = vfm_read_he16(&r);
-	*offset = vfm_read_he32(&r);
-	if (id == VFM_REGION_CAP_TYPE && version == 1) {
-		region->type = vfm_read_he32(&r);
-		region->subtype = vfm_read_he32(&r);
-	} else if (id == VFM_REGION_CAP_SPARSE_MMAP && version == 1) {
-		ret = parse_sparse(&r, region, err);
-	}
-	if (!vfm_reader_ok(&r) || at < VFM_VU_REGION_INFO_SIZE)
-		return bad_cap(at, err);
-	return ret;
-}
-
-static int parse_caps(const struct info_reply *reply, uint32_t offset, struct vfm_region *region,
-		      struct vfm_err *err)
-{
-	for (int n = 0; offset; n++) {
-		int ret = parse_cap(reply, &offset, region, err);
-
-		if (ret)
-			return ret;
-		if (n == MAX_CAPS)
-			return vfm_fail(err, -EPROTO, "the chain of capabilities does not end");
-	}
-	return 0;
-}
-
-static bool aligned(uint64_t a, uint64_t b)
-{
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-
-	return !((a | b) & (page - 1));
-}
-
 /* A regular file that is too short for the region would fault where it is touched. */
 static bool file_holds(const struct vfm_region *region)
 {
@@ -223,25 +124,13 @@ static bool file_holds(const struct vfm_region *region)
 	return !S_ISREG(st.st_mode) || end <= (uint64_t)st.st_size;
 }
 
-static void keep_aligned_areas(struct vfm_region *region)
-{
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < region->nr_areas; i++) {
-		if (aligned(region->areas[i].offset, region->areas[i].size))
-			region->areas[kept++] = region->areas[i];
-	}
-	if (region->nr_areas && !kept)
-		region->flags &= ~VFM_REGION_MMAP;
-	region->nr_areas = kept;
-}
-
 /* @fd is taken when the region can be mapped, and closed when not. */
 static void settle_mapping(struct vfm_region *region, int fd)
 {
 	region->fd = fd;
-	keep_aligned_areas(region);
-	if (fd < 0 || !region->size || !aligned(region->fd_offset, 0) || !file_holds(region))
+	vfm_region_keep_aligned(region);
+	if (fd < 0 || !region->size || !vfm_region_aligned(region->fd_offset, 0) ||
+	    !file_holds(region))
 		region->flags &= ~VFM_REGION_MMAP;
 	if (!(region->flags & VFM_REGION_MMAP)) {
 		region->nr_areas = 0;
@@ -253,6 +142,7 @@ static void settle_mapping(struct vfm_region *region, int fd)
 static int parse_region(struct info_reply *reply, uint32_t index, struct vfm_region *region,
 			struct vfm_err *err)
 {
+	const struct vfm_caps caps = { reply->bytes, reply->len, VFM_VU_REGION_INFO_SIZE };
 	struct vfm_reader r = vfm_reader_of(reply->bytes, reply->len);
 	uint32_t flags, cap_offset;
 	int ret = 0;
@@ -266,7 +156,7 @@ static int parse_region(struct info_reply *reply, uint32_t index, struct vfm_reg
 	region->fd_offset = vfm_read_he64(&r);
 	region->flags = region->size ? flags & REGION_FLAGS : 0;
 	if (flags & VFM_REGION_FLAG_CAPS)
-		ret = parse_caps(reply, cap_offset, region, err);
+		ret = vfm_caps_walk(&caps, cap_offset, vfm_region_cap, region, err);
 	if (ret)
 		return ret;
 	settle_mapping(region, reply->nr_fds ? vfm_take_fd(&reply->fds[0]) : -1);
