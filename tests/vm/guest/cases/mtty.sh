@@ -22,7 +22,8 @@ probe() {
 		text=$(vfmig probe "$(uri "$a" "$path")") || fail "probe by $path"
 		echo "$text"
 		expect_match "what it can do by $path" "$text" "STOP_COPY.*P2P.*PRE_COPY"
-		has_cdev || expect_match "what keeps it from logging" "$text" "this kernel cannot report it"
+		# by the device's log, or the container's where the kernel cannot report that
+		expect_match "the dirty log by $path" "$text" "dirty log +yes"
 	done
 }
 
