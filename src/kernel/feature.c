@@ -101,7 +101,7 @@ int vfm_kernel_get_data_size(struct vfm_device *dev, uint64_t *bytes, struct vfm
 		return vfm_fail(err, -ENOTTY, "the driver does not tell the size of its data");
 	if (ret)
 		return vfm_kernel_fail(err, ret, "ask for the size of the data");
-	*bytes = VFM_MAX(size.stop_copy_length, UINT64_C(1));
+	*bytes = size.stop_copy_length;
 	return 0;
 }
 
