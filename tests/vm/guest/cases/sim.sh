@@ -141,8 +141,7 @@ oversize-accepted        v2  v2.damage.oversize-refused
 reset-keeps-state        v2  v2.reset.to-running
 precopy-position-lost    v2  v2.image.precopy-continues
 initial-zero             v2  v2.precopy.initial-not-zero
-size-zero                v2  v2.size.not-zero
-session-outlives-saving  v2  v2.session.ends-with-saving
+size-negative            v2  v2.size.sane
 dma-after-stop           v2  v2.stop.no-dma
 irq-after-stop           v2  v2.irq.none-when-stopped
 v1-no-pre-copy           v1  v1.state.pre-copy
@@ -156,7 +155,7 @@ bugs() {
 		[[ -n $bug ]] || continue
 		device=$(new_device "vfmig_sim-$type")
 		set_device_attr "$device" fault "$bug"
-		vfmig check --timeout=60 --rule="$rule" "$(uri "$device")" >"$case_dir/report" 2>&1 || true
+		vfmig check --timeout=60 --exercise="$sim_model" --rule="$rule" "$(uri "$device")" >"$case_dir/report" 2>&1 || true
 		grep -qE "^$rule: (failed|hung|crashed)" "$case_dir/report" || { missed+=" $bug" && cat "$case_dir/report"; }
 	done <<<"$bugs_table"
 	[[ -z $missed ]] || fail "not found by its rule:$missed"
