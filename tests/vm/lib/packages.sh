@@ -89,7 +89,7 @@ refresh_lists() {
 		return
 	fi
 	[[ -e $stamp ]] ||
-		skip "the package lists of $suite cannot be had: $(tail -n 1 "$apt_dir/update.log")"
+		skip "the package lists of $suite cannot be had: $(grep -m 1 '^E:' "$apt_dir/update.log")"
 	say "the mirror does not answer; package lists of $(date -r "$stamp" +%F) are used"
 }
 

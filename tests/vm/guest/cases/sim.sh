@@ -133,16 +133,15 @@ check() {
 	check_clean vfmig_sim-both
 }
 
-# Bug of the module, type, and the rule that is about it.
+# Bugs that can be seen through the kernel and our client of it, which keeps some from whoever comes
+# after: it does not believe flags of pre-copy that nobody agreed on, for one. Bug of the module, type, and the rule that is about it.
 bugs_table='
 truncated-accepted       v2  v2.damage.truncated-refused
 oversize-accepted        v2  v2.damage.oversize-refused
 reset-keeps-state        v2  v2.reset.to-running
 precopy-position-lost    v2  v2.image.precopy-continues
-precopy-flags-echoed     v2  v2.precopy.info-is-answered
 initial-zero             v2  v2.precopy.initial-not-zero
-size-zero                v2  v2.size.not-zero
-session-outlives-saving  v2  v2.session.ends-with-saving
+size-negative            v2  v2.size.sane
 dma-after-stop           v2  v2.stop.no-dma
 irq-after-stop           v2  v2.irq.none-when-stopped
 v1-no-pre-copy           v1  v1.state.pre-copy
@@ -151,12 +150,13 @@ v1-sticky-zero           v1  v1.save.zero-and-back
 '
 
 bugs() {
-	local bug type rule device
+	local bug type rule device missed=
 	while read -r bug type rule; do
 		[[ -n $bug ]] || continue
 		device=$(new_device "vfmig_sim-$type")
 		set_device_attr "$device" fault "$bug"
-		vfmig check --timeout=60 --rule="$rule" "$(uri "$device")" >"$case_dir/report" || true
-		grep -qE "^$rule: (failed|hung|crashed)" "$case_dir/report" || fail "$bug is not found by $rule: $(cat "$case_dir/report")"
+		vfmig check --timeout=60 --exercise="$sim_model" --rule="$rule" "$(uri "$device")" >"$case_dir/report" 2>&1 || true
+		grep -qE "^$rule: (failed|hung|crashed)" "$case_dir/report" || { missed+=" $bug" && cat "$case_dir/report"; }
 	done <<<"$bugs_table"
+	[[ -z $missed ]] || fail "not found by its rule:$missed"
 }
