@@ -16,24 +16,25 @@ load pair
 	at_moments receiver KILL
 }
 
-@test "the device at the destination dies" {
-	measure
+# kill_device NAME: the server of that side, in the middle of pre-copy, which takes seconds
+kill_device() {
+	local pid=PID_$1
+	DEVICE=sim:dma,state=64M,initial=64K,save-rate=8M
+	SEND=(--events "$T/events")
 	start_pair
-	at_moment 33
-	kill -KILL "$PID_b"
-	join "$PID_b"
+	wait_until grep -qs '"precopy"' "$T/events"
+	kill -KILL "${!pid}"
+	join "${!pid}"
 	stop_pair
 	[[ $sent == 1 && $received == 1 ]]
+}
+
+@test "the device at the destination dies" {
+	kill_device b
 	[[ $(device "$URI_a") == "$(<"$T/a.before")" ]]
 }
 
 @test "the device at the source dies" {
-	measure
-	start_pair
-	at_moment 33
-	kill -KILL "$PID_a"
-	join "$PID_a"
-	stop_pair
-	[[ $sent == 1 && $received == 1 ]]
+	kill_device a
 	[[ $(device "$URI_b") == "$(<"$T/b.before")" ]]
 }
