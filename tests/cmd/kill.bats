@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright (c) vfmig authors
-# shellcheck disable=SC2154 # serve, start and stop_pair set variables by name
+# shellcheck disable=SC2154,SC2034 # serve, start and stop_pair set variables by name, and read some
 
 # Whoever is killed, whenever.
 
