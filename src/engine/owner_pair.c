@@ -55,7 +55,7 @@ int vfm_owner_pair_new(struct vfm_owner **out, const char *dir, const struct vfm
 	if (!p)
 		return vfm_fail(err, -ENOMEM, "journal: no memory");
 	p->owner = (struct vfm_owner){ .ops = &ops, .who = head->who };
-	ret = head->store ? 0 : vfm_journal_check_left(dir, head, err);
+	ret = vfm_journal_check_left(dir, head, err);
 	if (!ret)
 		ret = vfm_journal_create(&p->journal, dir, head, flags, err);
 	if (ret) {

@@ -23,6 +23,7 @@
 #include "base/checksum.h"
 #include "base/util.h"
 #include "engine/journal.h"
+#include "engine/owner.h"
 #include "engine/settle.h"
 #include "fds.h"
 
@@ -214,6 +215,7 @@ static void what_was_left_is_in_the_way(void **state)
 {
 	static const char *const others[] = { "sim:other" }, *const ours[] = { "x", "sim:dma" };
 	struct vfm_journal_head old = head, next = head;
+	struct vfm_owner *owner;
 	struct vfm_journal *j;
 	struct vfm_err err;
 
@@ -233,6 +235,9 @@ static void what_was_left_is_in_the_way(void **state)
 	next.nr_uris = 1;
 	assert_int_equal(vfm_journal_check_left(dir, &next, &err), 0);
 	next = head;
+	next.who.id[15] = 9;
+	/* also if the next one has a store: that knows nothing of the one before */
+	assert_int_equal(vfm_owner_pair_new(&owner, dir, &next, 0, &err), -EBUSY);
 	/* looking has changed nothing, and is in nobody's way */
 	assert_int_equal(vfm_journal_open(&j, folder, name, &err), 0);
 	assert_int_equal(vfm_journal_append(j, VFM_HANDOVER_KEPT, 0, &err), 0);

@@ -36,11 +36,11 @@ static const struct slow {
 	{ "state=2M,initial=1M,load-rate=8M", VFM_PART_LOAD, "loading at the destination is slowest, " },
 	/* Two of the source and three of the destination; two and two; three and three. */
 	{ "state=64K,bar=8K,arc-us=60000", VFM_PART_DESTINATION_ARCS,
-	  "the destination's steps to RUNNING take longest, about " },
+	  "the destination's steps to RUNNING take longest, about 1" },
 	{ "state=64K,bar=8K,arc-us=60000,features=1", VFM_PART_SOURCE_ARCS,
-	  "the source's steps to STOP_COPY take longest, about " },
+	  "the source's steps to STOP_COPY take longest, about 1" },
 	{ "state=64K,bar=8K,arc-us=60000,features=3", VFM_PART_SOURCE_ARCS,
-	  "the source's steps to STOP_COPY take longest, about " },
+	  "the source's steps to STOP_COPY take longest, about 1" },
 };
 /* clang-format on */
 
