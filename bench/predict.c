@@ -33,7 +33,8 @@ static const struct {
 	{ "state=16M,save-rate=100M", 400 },
 	{ "state=16M,load-rate=100M", 400 },
 	{ "state=64M,save-rate=200M", 400 },
-	/* As above, and so long that a busy moment is less than the aim: a BAR waits for the stop. */
+	/* As above, and so long that a busy moment is less than the aim: a BAR waits for the stop.
+	 */
 	{ "state=16M,bar=8M,save-rate=100M", 400 },
 	{ "state=16M,bar=8M,load-rate=100M", 400 },
 	{ "state=64M,bar=16M,save-rate=200M", 400 },
