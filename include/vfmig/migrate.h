@@ -182,7 +182,8 @@ enum vfm_on_limit {
  * @max_downtime_ms: the device is stopped only when the predicted downtime, with its
  *	error, fits into this; 0: no limit. What could not be measured at all, or until the
  *	last round with too little to tell, is assumed to be quick, and its error is not held
- *	against the device
+ *	against the device. With a limit or without, up to five rounds are taken while what
+ *	was measured is too little for more than a guess
  * @max_rounds: rounds of pre-copy in which that must come true, or the migration
  *	is refused with -EDQUOT and the device runs on; 0: 100
  * @timeout_ms: longest silence of the other side, and longest time for hello and TLS
